@@ -1,0 +1,90 @@
+"""What every family of operations shares: dtype, memory, random numbers, the count of calls, and argument checks.
+
+The public methods of the contract check their arguments, count the call, get the output buffer and hand over to a
+method of the same name with a leading underscore, which a backend implements. So every backend fails on the same
+mistakes with the same sentence, and none can forget to count.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import numpy as np
+
+from ..rng import CounterRng
+from ..types import Array, Shape
+from ..workspace import Workspace
+
+FLOAT_TYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+class OpsBase:
+    """State of a backend; the operations come from the families that `Ops` joins."""
+
+    name: str
+
+    def __init__(
+        self,
+        dtype: np.typing.DTypeLike,
+        seed: int = 0,
+        *,
+        workspace: Workspace | None = None,
+        rng: CounterRng | None = None,
+    ) -> None:
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in FLOAT_TYPES:
+            raise TypeError(f"dtype must be float32 or float64, got {self.dtype}")
+        self.workspace = workspace if workspace is not None else Workspace()
+        self.rng = rng if rng is not None else CounterRng(seed)
+        self.calls: Counter[str] = Counter()
+
+    def begin_step(self, step: int) -> None:
+        """Void all buffers handed out so far and start the random numbers of `step`."""
+        self.workspace.reset()
+        self.rng.begin(step)
+
+    def empty(self, shape: Shape, dtype: np.typing.DTypeLike | None = None) -> Array:
+        """A workspace buffer with undefined contents, valid until the next `begin_step`."""
+        return self.workspace.empty(shape, self.dtype if dtype is None else np.dtype(dtype))
+
+    def scratch(self) -> AbstractContextManager[None]:
+        """Buffers asked for inside this block are given back at its end."""
+        return self.workspace.scratch()
+
+    @contextmanager
+    def rewound(self) -> Iterator[None]:
+        """Run a block whose buffers and random draws are undone at its end: for a probe inside a step."""
+        step, call = self.rng.step, self.rng._call
+        with self.scratch():
+            yield
+        self.rng.step, self.rng._call = step, call
+
+    def check_float(self, op: str, **arrays: Array | None) -> None:
+        """Raise unless every given array has the backend's dtype and is C-contiguous."""
+        for name, a in arrays.items():
+            if a is None:
+                continue
+            if a.dtype != self.dtype:
+                raise TypeError(f"{op}: {name} is {a.dtype} {a.shape}, this backend computes in {self.dtype}")
+            if not a.flags.c_contiguous:
+                raise ValueError(
+                    f"{op}: {name} {a.shape} is not C-contiguous (strides {a.strides}); pass a contiguous copy"
+                )
+
+    def output(self, op: str, shape: Shape, out: Array | None, *inputs: Array | None, **bias: Array | None) -> Array:
+        """Return `out` after checking its shape and that it overlaps no input; a workspace buffer when None."""
+        if out is None:
+            return self.empty(shape)
+        self.check_float(op, out=out)
+        if out.shape != shape:
+            raise ValueError(f"{op}: the result is {shape}, out is {out.shape}")
+        for a in (*inputs, *bias.values()):
+            if a is not None and np.may_share_memory(a, out):
+                raise ValueError(f"{op}: out {out.shape} overlaps an input {a.shape}")
+        return out
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ValueError(message) unless the condition holds."""
+    if not condition:
+        raise ValueError(message)

@@ -1,0 +1,276 @@
+"""Element-wise operations, sums, and moving data: bound by memory, so what fuses into one pass is one operation.
+
+Axes: N = batch, C = features (last axis), ... = any axes between. "x same shape as y" arrays may not differ in shape:
+nothing broadcasts unless it says so.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..activations import Activation
+from ..rng import Use
+from ..types import Array, Shape
+from .base import OpsBase, require
+
+
+class ElementwiseOps(OpsBase):
+    """Activations and their derivatives, arithmetic, reductions, concatenation, table look-up, random numbers."""
+
+    def activation(self, x: Array, activation: Activation) -> Array:
+        """y = f(x), any shape."""
+        self.check_float("activation", x=x)
+        self.calls["activation"] += 1
+        y = self.empty(x.shape)
+        self._activation(x, activation, y)
+        return y
+
+    def activation_grad(
+        self,
+        activation: Activation | None,
+        dy: Array | None,
+        kept: Array,
+        *,
+        extra: Array | None = None,
+        db: Array | None = None,
+    ) -> Array:
+        """dz = dy*f'(kept) + extra, and db (C,) += sum of dz over all axes but the last.
+
+        dy or extra may be None (zero), not both. `activation` None is the identity: with no extra the result is dy
+        itself, not a copy.
+        """
+        op = "activation_grad"
+        self.check_float(op, dy=dy, kept=kept, extra=extra, db=db)
+        require(dy is not None or extra is not None, f"{op}: dy and extra are both None")
+        for name, a in (("dy", dy), ("extra", extra)):
+            require(
+                a is None or a.shape == kept.shape, f"{op}: {name} is {a is not None and a.shape}, y is {kept.shape}"
+            )
+        require(
+            db is None or db.shape == kept.shape[-1:], f"{op}: db is {db is not None and db.shape}, y is {kept.shape}"
+        )
+        self.calls[op] += 1
+        if dy is None or (activation is None and extra is None):
+            dz = dy if dy is not None else extra
+            assert dz is not None
+        else:
+            dz = self.empty(kept.shape)
+            self._activation_grad(activation, dy, kept, extra, dz)
+        if db is not None:
+            self._sum_rows(dz, db, accumulate=True)
+        return dz
+
+    def activation_double_grad(
+        self, activation: Activation | None, ddz: Array, dy: Array | None, kept: Array
+    ) -> tuple[Array, Array | None]:
+        """(ddy, extra): ddy = ddz*f'(kept) and extra = ddz*dy*f''(kept), None where f'' or dy is zero."""
+        op = "activation_double_grad"
+        self.check_float(op, ddz=ddz, dy=dy, kept=kept)
+        require(ddz.shape == kept.shape, f"{op}: ddz is {ddz.shape}, y is {kept.shape}")
+        self.calls[op] += 1
+        if activation is None:
+            return ddz, None
+        ddy = self.empty(kept.shape)
+        self._activation_grad(activation, ddz, kept, None, ddy)
+        if activation.formula.ddf is None or dy is None:
+            return ddy, None
+        extra = self.empty(kept.shape)
+        self._activation_double_grad(activation, ddz, dy, kept, extra)
+        return ddy, extra
+
+    def add(self, a: Array, b: Array) -> Array:
+        """a + b, same shapes."""
+        return self._binary("add", a, b)
+
+    def multiply(self, a: Array, b: Array) -> Array:
+        """a * b, same shapes."""
+        return self._binary("multiply", a, b)
+
+    def scale_shift(self, x: Array, scale: float, shift: float = 0.0) -> Array:
+        """scale*x + shift with two numbers, any shape."""
+        self.check_float("scale_shift", x=x)
+        self.calls["scale_shift"] += 1
+        y = self.empty(x.shape)
+        self._scale_shift(x, scale, shift, y)
+        return y
+
+    def axpy(self, alpha: float, x: Array, y: Array) -> None:
+        """In place: y += alpha*x, same shapes."""
+        self.check_float("axpy", x=x, y=y)
+        require(x.shape == y.shape, f"axpy: x is {x.shape}, y is {y.shape}")
+        self.calls["axpy"] += 1
+        self._axpy(alpha, x, y)
+
+    def fill(self, x: Array, value: float) -> None:
+        """In place: x = value everywhere, whatever x held (NaN too)."""
+        self.calls["fill"] += 1
+        x.fill(value)
+
+    def clip(self, x: Array, low: float, high: float) -> None:
+        """In place: x = min(max(x, low), high)."""
+        self.check_float("clip", x=x)
+        self.calls["clip"] += 1
+        self._clip(x, low, high)
+
+    def sum_rows(self, x: Array, *, out: Array | None = None, accumulate: bool = False) -> Array:
+        """Sum of x (..., C) over all axes but the last -> (C,); `accumulate` adds to `out`."""
+        self.check_float("sum_rows", x=x)
+        require(not accumulate or out is not None, "sum_rows: accumulate=True needs out=")
+        y = self.output("sum_rows", x.shape[-1:], out, x)
+        self.calls["sum_rows"] += 1
+        self._sum_rows(x, y, accumulate)
+        return y
+
+    def sum(self, x: Array) -> Array:
+        """Sum of all elements -> 0-d array."""
+        self.check_float("sum", x=x)
+        self.calls["sum"] += 1
+        y = self.empty(())
+        self._sum(x, y)
+        return y
+
+    def squared_norms(self, x: Array) -> Array:
+        """Squared Euclidean norm of each sample: x (N, ...) -> (N,)."""
+        self.check_float("squared_norms", x=x)
+        self.calls["squared_norms"] += 1
+        y = self.empty(x.shape[:1])
+        self._squared_norms(x, y)
+        return y
+
+    def concat(self, arrays: Sequence[Array], axis: int) -> Array:
+        """Join arrays along `axis`; all other axes must agree."""
+        for i, a in enumerate(arrays):
+            self.check_float("concat", **{f"array {i}": a})
+        first = arrays[0].shape
+        axis = axis % len(first)
+        for a in arrays:
+            agree = a.ndim == len(first) and (*a.shape[:axis], *a.shape[axis + 1 :]) == (
+                *first[:axis],
+                *first[axis + 1 :],
+            )
+            require(agree, f"concat: {a.shape} and {first} differ on an axis other than {axis}")
+        self.calls["concat"] += 1
+        y = self.empty((*first[:axis], sum(a.shape[axis] for a in arrays), *first[axis + 1 :]))
+        self._concat(arrays, axis, y)
+        return y
+
+    def split(self, x: Array, sizes: Sequence[int]) -> list[Array]:
+        """Contiguous copies of x (..., C) cut along its last axis into pieces of given sizes: the adjoint of concat."""
+        self.check_float("split", x=x)
+        require(sum(sizes) == x.shape[-1], f"split: pieces {tuple(sizes)} do not add up to the last axis of {x.shape}")
+        self.calls["split"] += 1
+        pieces = [self.empty((*x.shape[:-1], size)) for size in sizes]
+        self._split(x, pieces)
+        return pieces
+
+    def gather_rows(self, w: Array, index: Array) -> Array:
+        """Rows of a table: w (K, F), index (N,) of whole numbers in [0, K) -> (N, F)."""
+        self.check_float("gather_rows", w=w)
+        require(w.ndim == 2, f"gather_rows: expected a table (K, F), got {w.shape}")
+        self._check_index("gather_rows", index, w.shape[0])
+        self.calls["gather_rows"] += 1
+        y = self.empty((*index.shape, w.shape[1]))
+        self._gather_rows(w, index, y)
+        return y
+
+    def scatter_add_rows(self, dw: Array, index: Array, dy: Array) -> None:
+        """In place: dw[index[n]] += dy[n], dw (K, F), index (N,), dy (N, F): the adjoint of gather_rows."""
+        self.check_float("scatter_add_rows", dw=dw, dy=dy)
+        self._check_index("scatter_add_rows", index, dw.shape[0])
+        require(
+            dy.shape == (*index.shape, dw.shape[1]),
+            f"scatter_add_rows: dy is {dy.shape}, index {index.shape}, dw {dw.shape}",
+        )
+        self.calls["scatter_add_rows"] += 1
+        self._scatter_add_rows(dw, index, dy)
+
+    def softmax_cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, Array]:
+        """Mean of -log softmax(logits)[label] (0-d) and its gradient; logits (N, K), labels (N,) in [0, K)."""
+        op = "softmax_cross_entropy"
+        self.check_float(op, logits=logits)
+        require(logits.ndim == 2, f"{op}: expected logits (N, K), got {logits.shape}")
+        self._check_index(op, labels, logits.shape[1])
+        require(labels.shape == logits.shape[:1], f"{op}: labels are {labels.shape}, logits {logits.shape}")
+        self.calls[op] += 1
+        value, dlogits = self.empty(()), self.empty(logits.shape)
+        self._softmax_cross_entropy(logits, labels, value, dlogits)
+        return value, dlogits
+
+    def random_normal(self, shape: Shape, use: Use) -> Array:
+        """Standard normal draws of this step."""
+        self.calls["random_normal"] += 1
+        y = self.empty(shape)
+        self._random_normal(use, y)
+        return y
+
+    def random_uniform(self, shape: Shape, use: Use) -> Array:
+        """Uniform draws of this step; in (0, 1) in float64, rounding may give 1 in float32."""
+        self.calls["random_uniform"] += 1
+        y = self.empty(shape)
+        self._random_uniform(use, y)
+        return y
+
+    def dropout_mask(self, shape: Shape, rate: float) -> Array:
+        """0 with probability `rate`, else 1/(1 - rate)."""
+        require(0 <= rate < 1, f"dropout_mask: the rate must lie in [0, 1), got {rate}")
+        self.calls["dropout_mask"] += 1
+        y = self.empty(shape)
+        self._dropout_mask(rate, y)
+        return y
+
+    def _binary(self, op: str, a: Array, b: Array) -> Array:
+        self.check_float(op, a=a, b=b)
+        require(a.shape == b.shape, f"{op}: a is {a.shape}, b is {b.shape}")
+        self.calls[op] += 1
+        y = self.empty(a.shape)
+        (self._add if op == "add" else self._multiply)(a, b, y)
+        return y
+
+    @staticmethod
+    def _check_index(op: str, index: Array, count: int) -> None:
+        if not np.issubdtype(index.dtype, np.integer) or index.ndim != 1:
+            raise TypeError(f"{op}: expected whole-number labels (N,), got {index.dtype} {index.shape}")
+        if index.size and not (int(index.min()) >= 0 and int(index.max()) < count):
+            raise ValueError(f"{op}: labels run from {index.min()} to {index.max()}, expected [0, {count})")
+
+    @abstractmethod
+    def _activation(self, x: Array, act: Activation, y: Array) -> None: ...
+    @abstractmethod
+    def _activation_grad(
+        self, act: Activation | None, dy: Array, kept: Array, extra: Array | None, dz: Array
+    ) -> None: ...
+    @abstractmethod
+    def _activation_double_grad(self, act: Activation, ddz: Array, dy: Array, kept: Array, extra: Array) -> None: ...
+    @abstractmethod
+    def _add(self, a: Array, b: Array, y: Array) -> None: ...
+    @abstractmethod
+    def _multiply(self, a: Array, b: Array, y: Array) -> None: ...
+    @abstractmethod
+    def _scale_shift(self, x: Array, scale: float, shift: float, y: Array) -> None: ...
+    @abstractmethod
+    def _axpy(self, alpha: float, x: Array, y: Array) -> None: ...
+    @abstractmethod
+    def _clip(self, x: Array, low: float, high: float) -> None: ...
+    @abstractmethod
+    def _sum_rows(self, x: Array, y: Array, accumulate: bool) -> None: ...
+    @abstractmethod
+    def _sum(self, x: Array, y: Array) -> None: ...
+    @abstractmethod
+    def _squared_norms(self, x: Array, y: Array) -> None: ...
+    @abstractmethod
+    def _concat(self, arrays: Sequence[Array], axis: int, y: Array) -> None: ...
+    @abstractmethod
+    def _split(self, x: Array, pieces: Sequence[Array]) -> None: ...
+    @abstractmethod
+    def _gather_rows(self, w: Array, index: Array, y: Array) -> None: ...
+    @abstractmethod
+    def _scatter_add_rows(self, dw: Array, index: Array, dy: Array) -> None: ...
+    @abstractmethod
+    def _softmax_cross_entropy(self, logits: Array, labels: Array, value: Array, dlogits: Array) -> None: ...
+    @abstractmethod
+    def _random_normal(self, use: Use, y: Array) -> None: ...
+    @abstractmethod
+    def _random_uniform(self, use: Use, y: Array) -> None: ...
+    @abstractmethod
+    def _dropout_mask(self, rate: float, y: Array) -> None: ...

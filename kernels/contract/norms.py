@@ -1,0 +1,220 @@
+"""Normalisation over the batch and over the sample.
+
+Axes: N = batch, C = channels (last axis), ... = spatial axes, possibly none. gamma, beta are (C,) in both families.
+All variances are biased (divided by the count). Backward passes take dz, the gradient before a fused activation.
+"""
+
+from abc import abstractmethod
+
+from ..activations import Activation, fusable
+from ..types import Array
+from .base import OpsBase, require
+
+
+class NormOps(OpsBase):
+    """batch_norm (batch statistics), channel_norm (given statistics), layer_norm (statistics of each sample)."""
+
+    def batch_norm(
+        self, x: Array, gamma: Array, beta: Array, eps: float, activation: Activation | None = None
+    ) -> tuple[Array, Array, Array]:
+        """(y, mean (C,), var (C,)) with statistics over all axes but the last."""
+        self._check_norm("batch_norm", x, gamma, beta)
+        act = fusable(activation, "batch_norm")
+        self.calls["batch_norm"] += 1
+        y, mean, var = self.empty(x.shape), self.empty(gamma.shape), self.empty(gamma.shape)
+        self._batch_norm(x, gamma, beta, eps, act, y, mean, var)
+        return y, mean, var
+
+    def batch_norm_grad(
+        self,
+        dz: Array,
+        x: Array,
+        gamma: Array,
+        mean: Array,
+        var: Array,
+        eps: float,
+        *,
+        dgamma: Array | None = None,
+        dbeta: Array | None = None,
+    ) -> Array:
+        """dx of batch_norm; adds to dgamma and dbeta where given."""
+        self._check_norm_grad("batch_norm_grad", dz, x, gamma, mean, var, (gamma.shape[0],), dgamma, dbeta)
+        self.calls["batch_norm_grad"] += 1
+        dx = self.empty(x.shape)
+        self._batch_norm_grad(dz, x, gamma, mean, var, eps, dgamma, dbeta, dx)
+        return dx
+
+    def channel_norm(
+        self,
+        x: Array,
+        gamma: Array,
+        beta: Array | None,
+        mean: Array | None,
+        var: Array,
+        eps: float,
+        activation: Activation | None = None,
+    ) -> Array:
+        """Normalise with given statistics (C,); beta or mean None stand for zero."""
+        self._check_norm("channel_norm", x, gamma, beta)
+        act = fusable(activation, "channel_norm")
+        self.calls["channel_norm"] += 1
+        y = self.empty(x.shape)
+        self._channel_norm(x, gamma, beta, mean, var, eps, act, y)
+        return y
+
+    def channel_norm_weight_grad(
+        self, dz: Array, x: Array, mean: Array | None, var: Array, eps: float, *, dgamma: Array, dbeta: Array | None
+    ) -> None:
+        """In place: gradients of channel_norm in gamma and (where given) beta, added."""
+        self._check_norm_grad("channel_norm_weight_grad", dz, x, dgamma, mean, var, (dgamma.shape[0],), dgamma, dbeta)
+        self.calls["channel_norm_weight_grad"] += 1
+        self._channel_norm_weight_grad(dz, x, mean, var, eps, dgamma, dbeta)
+
+    def layer_norm(
+        self, x: Array, gamma: Array, beta: Array, eps: float, activation: Activation | None = None
+    ) -> tuple[Array, Array, Array]:
+        """(y, mean (N,), var (N,)) with statistics over all axes of a sample."""
+        self._check_norm("layer_norm", x, gamma, beta)
+        act = fusable(activation, "layer_norm")
+        self.calls["layer_norm"] += 1
+        y, mean, var = self.empty(x.shape), self.empty(x.shape[:1]), self.empty(x.shape[:1])
+        self._layer_norm(x, gamma, beta, eps, act, y, mean, var)
+        return y, mean, var
+
+    def layer_norm_grad(
+        self,
+        dz: Array,
+        x: Array,
+        gamma: Array,
+        mean: Array,
+        var: Array,
+        eps: float,
+        *,
+        dgamma: Array | None = None,
+        dbeta: Array | None = None,
+    ) -> Array:
+        """dx of layer_norm; adds to dgamma and dbeta where given."""
+        self._check_norm_grad("layer_norm_grad", dz, x, gamma, mean, var, x.shape[:1], dgamma, dbeta)
+        self.calls["layer_norm_grad"] += 1
+        dx = self.empty(x.shape)
+        self._layer_norm_grad(dz, x, gamma, mean, var, eps, dgamma, dbeta, dx)
+        return dx
+
+    def layer_norm_double_grad(
+        self,
+        ddx: Array,
+        dz: Array,
+        x: Array,
+        gamma: Array,
+        mean: Array,
+        var: Array,
+        eps: float,
+        *,
+        dgamma: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """(ddz, extra): derivatives of <ddx, layer_norm_grad(dz, x)> in dz and in x; that in gamma is added."""
+        op = "layer_norm_double_grad"
+        self._check_norm_grad(op, dz, x, gamma, mean, var, x.shape[:1], dgamma, None)
+        self.check_float(op, ddx=ddx)
+        require(ddx.shape == x.shape, f"{op}: ddx is {ddx.shape}, x is {x.shape}")
+        self.calls[op] += 1
+        ddz, extra = self.empty(x.shape), self.empty(x.shape)
+        self._layer_norm_double_grad(ddx, dz, x, gamma, mean, var, eps, dgamma, ddz, extra)
+        return ddz, extra
+
+    def _check_norm(self, op: str, x: Array, gamma: Array, beta: Array | None) -> None:
+        self.check_float(op, x=x, gamma=gamma, beta=beta)
+        for name, a in (("gamma", gamma), ("beta", beta)):
+            require(
+                a is None or a.shape == x.shape[-1:],
+                f"{op}: x has {x.shape[-1]} channels, {name} is {a is not None and a.shape} (x {x.shape})",
+            )
+
+    def _check_norm_grad(
+        self,
+        op: str,
+        dz: Array,
+        x: Array,
+        gamma: Array,
+        mean: Array | None,
+        var: Array,
+        statistics: tuple[int, ...],
+        dgamma: Array | None,
+        dbeta: Array | None,
+    ) -> None:
+        self._check_norm(op, x, gamma, dbeta)
+        self.check_float(op, dz=dz, mean=mean, var=var, dgamma=dgamma)
+        require(dz.shape == x.shape, f"{op}: dz is {dz.shape}, x is {x.shape}")
+        require(
+            dgamma is None or dgamma.shape == gamma.shape,
+            f"{op}: dgamma is {dgamma is not None and dgamma.shape}, gamma {gamma.shape}",
+        )
+        require(
+            var.shape == statistics and (mean is None or mean.shape == statistics),
+            f"{op}: mean and var must be {statistics}, got {None if mean is None else mean.shape} and {var.shape}",
+        )
+
+    @abstractmethod
+    def _batch_norm(
+        self, x: Array, gamma: Array, beta: Array, eps: float, act: Activation | None, y: Array, mean: Array, var: Array
+    ) -> None: ...
+    @abstractmethod
+    def _batch_norm_grad(
+        self,
+        dz: Array,
+        x: Array,
+        gamma: Array,
+        mean: Array,
+        var: Array,
+        eps: float,
+        dgamma: Array | None,
+        dbeta: Array | None,
+        dx: Array,
+    ) -> None: ...
+    @abstractmethod
+    def _channel_norm(
+        self,
+        x: Array,
+        gamma: Array,
+        beta: Array | None,
+        mean: Array | None,
+        var: Array,
+        eps: float,
+        act: Activation | None,
+        y: Array,
+    ) -> None: ...
+    @abstractmethod
+    def _channel_norm_weight_grad(
+        self, dz: Array, x: Array, mean: Array | None, var: Array, eps: float, dgamma: Array, dbeta: Array | None
+    ) -> None: ...
+    @abstractmethod
+    def _layer_norm(
+        self, x: Array, gamma: Array, beta: Array, eps: float, act: Activation | None, y: Array, mean: Array, var: Array
+    ) -> None: ...
+    @abstractmethod
+    def _layer_norm_grad(
+        self,
+        dz: Array,
+        x: Array,
+        gamma: Array,
+        mean: Array,
+        var: Array,
+        eps: float,
+        dgamma: Array | None,
+        dbeta: Array | None,
+        dx: Array,
+    ) -> None: ...
+    @abstractmethod
+    def _layer_norm_double_grad(
+        self,
+        ddx: Array,
+        dz: Array,
+        x: Array,
+        gamma: Array,
+        mean: Array,
+        var: Array,
+        eps: float,
+        dgamma: Array | None,
+        ddz: Array,
+        extra: Array,
+    ) -> None: ...

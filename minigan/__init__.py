@@ -1,0 +1,1 @@
+"""GANs from scratch on NumPy."""

@@ -1,0 +1,38 @@
+"""The layers, one idea a file. Start with `minigan.layer` (the protocol), then dense, activation, conv."""
+
+from ..layer import Layer, Sequential
+from .activation import ELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from .composite import Concat, Parallel, Residual
+from .conv import Conv2d, ConvTranspose2d
+from .dense import Dense
+from .embedding import Embedding
+from .norm import BatchNorm, LayerNorm
+from .regularisation import Dropout
+from .shape import AvgPool2d, Flatten, MaxPool2d, Reshape, Upsample2d
+
+__all__ = [
+    "ELU",
+    "AvgPool2d",
+    "BatchNorm",
+    "Concat",
+    "Conv2d",
+    "ConvTranspose2d",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "Layer",
+    "LayerNorm",
+    "LeakyReLU",
+    "MaxPool2d",
+    "Parallel",
+    "ReLU",
+    "Reshape",
+    "Residual",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "Tanh",
+    "Upsample2d",
+]

@@ -1,0 +1,114 @@
+"""The three sweeps of y = f(A x + b), shared by Dense and both convolutions, which differ in A only.
+
+A is linear in x and in W. With z = A x + b, y = f(z) and the extra of the second order at z:
+
+    forward          z = A x + b,  y = f(z)
+    backward         dz = dy f'(z) + extra,   dx = A^T dz,   dW += (dA/dW)(x, dz),   db += sum dz
+    double_backward  ddz = A ddx,   ddy = ddz f'(z),   extra = ddz dy f''(z),   dW += (dA/dW)(ddx, dz)
+"""
+
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+from kernels import Activation, Ops
+from kernels.activations import fusable
+from kernels.types import Array, Shape
+
+from ..initializers import Initializer, normal, zeros
+from ..layer import Layer, Note, Params
+from ..params import Param
+
+
+class LinearCache(NamedTuple):
+    """Kept by forward."""
+
+    x: Array  # the input
+    y: Array  # the output, from which f' follows
+
+
+class LinearTape(NamedTuple):
+    """Kept by backward."""
+
+    y: Array
+    dy: Array | None  # same shape as y
+    dz: Array  # same shape as y
+
+
+class LinearLayer(Layer):
+    """y = f(A x + b); a subclass says what A is by three products.
+
+    Args:
+        activation: fused function or None: "relu", ("leaky_relu" through `kernels.activation`), "tanh", "sigmoid", ...
+        bias: whether there is a b; a layer that a BatchNorm follows has none.
+        init: of W; b starts at 0.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        activation: str | Activation | None,
+        bias: bool,
+        init: Initializer | None,
+    ) -> None:
+        name = type(self).__name__
+        for what, value in (("in", in_features), ("out", out_features)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}: {what} must be a whole number of at least 1, got {value!r}")
+        self.in_features, self.out_features = in_features, out_features
+        self.activation = fusable(activation, name)
+        self.bias = bias
+        self.weight_init = init if init is not None else normal(0.02)
+
+    def params(self, weight_shape: Shape) -> dict[str, Param]:
+        """The Params of W and b."""
+        spec = {"W": Param(weight_shape, self.weight_init)}
+        if self.bias:
+            spec["b"] = Param((self.out_features,), zeros)
+        return spec
+
+    @abstractmethod
+    def apply(self, ops: Ops, w: Array, x: Array, bias: Array | None, activation: Activation | None) -> Array:
+        """f(A x + bias)."""
+
+    @abstractmethod
+    def apply_adjoint(self, ops: Ops, w: Array, dz: Array, x_shape: Shape) -> Array:
+        """A^T dz, of shape `x_shape`."""
+
+    @abstractmethod
+    def add_weight_grad(self, ops: Ops, dw: Array, x: Array, dz: Array) -> None:
+        """dw += derivative of <dz, A x> in W."""
+
+    def forward(self, ops: Ops, p: Params, x: Any, train: bool = True) -> tuple[Array, LinearCache]:
+        """y = f(A x + b)."""
+        y = self.apply(ops, p["W"], x, p["b"] if self.bias else None, self.activation)
+        return y, LinearCache(x, y)
+
+    def backward(
+        self,
+        ops: Ops,
+        p: Params,
+        cache: LinearCache,
+        dy: Array | None,
+        g: Params | None = None,
+        extra: Note = None,
+        need_dx: bool = True,
+    ) -> tuple[Array | None, LinearTape]:
+        """dz = dy f' + extra; dx = A^T dz; g["W"], g["b"] accumulate."""
+        db = g["b"] if g is not None and self.bias else None
+        dz = ops.activation_grad(self.activation, dy, cache.y, extra=extra, db=db)
+        if g is not None:
+            self.add_weight_grad(ops, g["W"], cache.x, dz)
+        dx = self.apply_adjoint(ops, p["W"], dz, cache.x.shape) if need_dx else None
+        return dx, LinearTape(cache.y, dy, dz)
+
+    def double_backward(
+        self, ops: Ops, p: Params, tape: LinearTape, ddx: Array | None, g: Params | None = None
+    ) -> tuple[Array | None, Note]:
+        """ddz = A ddx; ddy = ddz f'; extra = ddz dy f''; g["W"] accumulates."""
+        if ddx is None:
+            return None, None
+        ddz = self.apply(ops, p["W"], ddx, None, None)
+        if g is not None:
+            self.add_weight_grad(ops, g["W"], ddx, tape.dz)
+        return ops.activation_double_grad(self.activation, ddz, tape.dy, tape.y)

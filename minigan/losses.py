@@ -1,0 +1,207 @@
+"""GAN losses on logits: value and gradient, by hand.
+
+Convention: the discriminator ends in a logit of realness u (positive = real), shape (N, 1); both players minimise; a
+loss is a mean over the batch. With s the sigmoid, sp(t) = log(1 + e^t), N samples a batch, r = u_real, f = u_fake:
+
+    name                  L_D                              L_G
+    minimax               sp(-r) + sp(f)                   -sp(f)
+    non-saturating        sp(-r) + sp(f)                   sp(-f)
+    least-squares         (r - 1)^2/2 + f^2/2              (f - 1)^2/2
+    wasserstein           -r + f                           -f
+    hinge                 relu(1 - r) + relu(1 + f)        -f
+    relativistic-average  sp(-(r - mean f)) + sp(f - mean r)      sp(r - mean f) + sp(-(f - mean r))
+    relativistic-paired   sp(-(r - f))                     sp(-(f - r))
+
+Everything is written with sp and s in a form that overflows for no u, so gradients stay exact far out (|u| up to 1e4),
+where log(sigmoid(u) + 1e-8) has lost them. Gradients below are per sample, before the division by N.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from kernels.activations import sigmoid, softplus
+from kernels.types import Array
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A pair of losses.
+
+    d_loss(u_real, u_fake) -> (value, du_real, du_fake)         g_loss(u_real or None, u_fake) -> (value, du_fake)
+
+    `value` is 0-d, the gradients have the shape (N, 1) of the logits; any other shape raises ValueError.
+    `g_needs_real`: whether g_loss depends on u_real.
+    """
+
+    name: str
+    source: str
+    d_terms: Callable[[Array, Array], tuple[Array, Array, Array]]
+    g_terms: Callable[[Array | None, Array], tuple[Array, Array]]
+    g_needs_real: bool = False
+
+    def d_loss(self, u_real: Array, u_fake: Array) -> tuple[Array, Array, Array]:
+        """Discriminator's loss and its gradients in both logits."""
+        _check(self.name, u_real=u_real, u_fake=u_fake)
+        terms, du_real, du_fake = self.d_terms(u_real, u_fake)
+        return np.asarray(terms.mean()), du_real / len(u_real), du_fake / len(u_fake)
+
+    def g_loss(self, u_real: Array | None, u_fake: Array) -> tuple[Array, Array]:
+        """Generator's loss and its gradient in the fake logits."""
+        _check(self.name, u_fake=u_fake)
+        if self.g_needs_real:
+            if u_real is None:
+                raise ValueError(f"{self.name}: the generator's loss needs the real logits, got None")
+            _check(self.name, u_real=u_real, u_fake=u_fake)
+        terms, du_fake = self.g_terms(u_real, u_fake)
+        return np.asarray(terms.mean()), du_fake / len(u_fake)
+
+
+def _check(name: str, **logits: Array) -> None:
+    for what, u in logits.items():
+        if u.ndim != 2 or u.shape[1] != 1 or not len(u):
+            raise ValueError(f"{name}: {what} must be (N, 1) logits, got {u.shape}")
+    if len({u.shape for u in logits.values()}) > 1:
+        raise ValueError(f"{name}: real and fake batches differ, {[u.shape for u in logits.values()]}")
+
+
+def _d_logistic(smoothing: float) -> Callable[[Array, Array], tuple[Array, Array, Array]]:
+    """t sp(-r) + (1 - t) sp(r) + sp(f) with the real target t = 1 - smoothing;  s(r) - t,  s(f).
+
+    t sp(-r) + (1 - t) sp(r) = sp(-r) + smoothing r, since sp(r) = sp(-r) + r.
+    """
+
+    def d_terms(r: Array, f: Array) -> tuple[Array, Array, Array]:
+        return softplus(-r) + smoothing * r + softplus(f), smoothing - sigmoid(-r), sigmoid(f)
+
+    return d_terms
+
+
+def minimax(label_smoothing: float = 0.0) -> Loss:
+    """The saturating game of Goodfellow et al. 2014, eq. 1: du_real = -s(-r), du_fake = s(f); G: -s(f).
+
+    label_smoothing in [0, 0.5): the real target is 1 - label_smoothing (one-sided: Salimans et al. 2016, section 3.4).
+
+    Deviation: TF-GAN's label_smoothing of 0.25 is a real target of 0.875; here it is 0.75.
+    """
+    return Loss(
+        "minimax",
+        "Goodfellow et al. 2014, eq. 1",
+        _d_logistic(label_smoothing),
+        lambda _, f: (-softplus(f), -sigmoid(f)),
+    )
+
+
+def non_saturating(label_smoothing: float = 0.0) -> Loss:
+    """Goodfellow et al. 2014, section 3, "maximise log D(G(z))": D as in minimax; G: -s(-f)."""
+    return Loss(
+        "non-saturating",
+        "Goodfellow et al. 2014, section 3",
+        _d_logistic(label_smoothing),
+        lambda _, f: (softplus(-f), -sigmoid(-f)),
+    )
+
+
+def least_squares() -> Loss:
+    """Mao et al. 2017, eq. 9, on the raw logits: du_real = r - 1, du_fake = f; G: f - 1."""
+    return Loss(
+        "least-squares",
+        "Mao et al. 2017, eq. 9",
+        lambda r, f: (0.5 * (r - 1) ** 2 + 0.5 * f * f, r - 1, f),
+        lambda _, f: (0.5 * (f - 1) ** 2, f - 1),
+    )
+
+
+def wasserstein() -> Loss:
+    """Arjovsky, Chintala and Bottou 2017, eq. 2 and 3: du_real = -1, du_fake = 1; G: -1.
+
+    The critic must be kept Lipschitz by other means (weight clipping, a gradient penalty, spectral normalisation).
+    """
+    return Loss(
+        "wasserstein",
+        "Arjovsky et al. 2017, eq. 2",
+        lambda r, f: (f - r, -np.ones_like(r), np.ones_like(f)),
+        lambda _, f: (-f, -np.ones_like(f)),
+    )
+
+
+def hinge() -> Loss:
+    """Lim and Ye 2017; Miyato et al. 2018, eq. 16 and 17: du_real = -[r < 1], du_fake = [f > -1]; G: -1."""
+    return Loss(
+        "hinge",
+        "Lim and Ye 2017; Miyato et al. 2018, eq. 16",
+        lambda r, f: (
+            np.maximum(1 - r, 0) + np.maximum(1 + f, 0),
+            -(r < 1).astype(r.dtype),
+            (f > -1).astype(f.dtype),
+        ),
+        lambda _, f: (-f, -np.ones_like(f)),
+    )
+
+
+def relativistic_average() -> Loss:
+    """RaSGAN (Jolicoeur-Martineau 2019, eq. 7 and 8), with a = s(-(r - mean f)) and b = s(f - mean r):
+
+    D: du_real = -a - mean b,   du_fake = b + mean a      G: the same with the roles of r and f exchanged
+    """
+
+    def one_side(r: Array, f: Array) -> tuple[Array, Array, Array]:
+        over, under = r - f.mean(), f - r.mean()
+        a, b = sigmoid(-over), sigmoid(under)
+        return softplus(-over) + softplus(under), -a - b.mean(), b + a.mean()
+
+    def g_terms(r: Array | None, f: Array) -> tuple[Array, Array]:
+        assert r is not None
+        terms, du_fake, _ = one_side(f, r)
+        return terms, du_fake
+
+    return Loss("relativistic-average", "Jolicoeur-Martineau 2019, eq. 7 and 8", one_side, g_terms, g_needs_real=True)
+
+
+def relativistic_paired() -> Loss:
+    """RpGAN (Jolicoeur-Martineau 2019; R3GAN, Huang et al. 2024): du_real = -s(f - r), du_fake = -du_real; G: -s(r-f).
+
+    Deviation: the R3GAN paper's eq. 2 is a zero-sum game; its code, like this, gives G the non-saturating form.
+    """
+
+    def d_terms(r: Array, f: Array) -> tuple[Array, Array, Array]:
+        s = sigmoid(f - r)
+        return softplus(f - r), -s, s
+
+    def g_terms(r: Array | None, f: Array) -> tuple[Array, Array]:
+        assert r is not None
+        return softplus(r - f), -sigmoid(r - f)
+
+    return Loss(
+        "relativistic-paired", "Jolicoeur-Martineau 2019; Huang et al. 2024", d_terms, g_terms, g_needs_real=True
+    )
+
+
+LOSSES: dict[str, Callable[..., Loss]] = {
+    "minimax": minimax,
+    "non-saturating": non_saturating,
+    "least-squares": least_squares,
+    "wasserstein": wasserstein,
+    "hinge": hinge,
+    "relativistic-average": relativistic_average,
+    "relativistic-paired": relativistic_paired,
+}
+SMOOTHABLE = ("minimax", "non-saturating")
+
+
+def get_loss(name: str, label_smoothing: float = 0.0) -> Loss:
+    """A loss by name.
+
+    Raises:
+        ValueError: unknown name; label smoothing outside [0, 0.5) or with a loss that has no label to smooth.
+    """
+    if name not in LOSSES:
+        raise ValueError(f"unknown loss {name!r}; there are {', '.join(LOSSES)}")
+    if not 0 <= label_smoothing < 0.5:
+        raise ValueError(f"label smoothing must lie in [0, 0.5), got {label_smoothing}")
+    if name in SMOOTHABLE:
+        return LOSSES[name](label_smoothing)
+    if label_smoothing:
+        raise ValueError(f"label smoothing goes with {' and '.join(SMOOTHABLE)} only, the loss is {name}")
+    return LOSSES[name]()

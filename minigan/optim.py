@@ -1,0 +1,185 @@
+"""Optimizers over flat ParamSets, learning-rate schedules, and what else touches weights between steps.
+
+An optimizer holds its state as ParamSets of the network's spec, so that a checkpoint saves them like weights. One
+update is one kernel over the flat buffer; the formulas stand in `kernels.reference.updates`.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import numpy as np
+
+from kernels import Ops
+from kernels.types import Array
+
+from .params import ParamSet
+
+
+class Optimizer(ABC):
+    """Base of the optimizers.
+
+    Attributes:
+        moments: {name: ParamSet}, the state, for checkpoints.
+        count: updates done; bias correction needs it.
+        skipped: 0-d array, how many updates were left out because the gradient was not finite.
+    """
+
+    def __init__(self, params: ParamSet, lr: float, weight_decay: float, moments: tuple[str, ...]) -> None:
+        if not lr > 0:
+            raise ValueError(f"the learning rate must be above 0, got {lr}")
+        if not weight_decay >= 0:
+            raise ValueError(f"weight decay must be at least 0, got {weight_decay}")
+        self.lr, self.weight_decay = lr, weight_decay
+        self.moments = {name: params.like() for name in moments}
+        self.count = 0
+        self.skipped = np.zeros((), np.int64)
+
+    def step(self, ops: Ops, params: ParamSet, grads: ParamSet, lr: float | None = None) -> None:
+        """Update the parameters in place, unless the gradient holds a NaN or infinity; `lr` overrides the default."""
+        guard = ops.sum(grads.flat)
+        self.skipped += ~np.isfinite(guard)
+        self.count += 1
+        self._update(ops, params.flat, grads.flat, guard, self.lr if lr is None else lr)
+
+    @abstractmethod
+    def _update(self, ops: Ops, p: Array, g: Array, guard: Array, lr: float) -> None: ...
+
+    def _moment(self, name: str) -> Array | None:
+        return self.moments[name].flat if name in self.moments else None
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with optional momentum (heavy ball) or Nesterov's look-ahead.
+
+    v = momentum v + g;  p -= lr v, with nesterov p -= lr (g + momentum v); then decoupled weight decay.
+    """
+
+    def __init__(
+        self,
+        params: ParamSet,
+        lr: float = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        if not 0 <= momentum < 1:
+            raise ValueError(f"SGD: momentum must lie in [0, 1), got {momentum}")
+        if nesterov and not momentum:
+            raise ValueError("SGD: Nesterov's look-ahead needs a momentum above 0")
+        super().__init__(params, lr, weight_decay, ("velocity",) if momentum else ())
+        self.momentum, self.nesterov = momentum, nesterov
+
+    def _update(self, ops: Ops, p: Array, g: Array, guard: Array, lr: float) -> None:
+        ops.sgd(
+            p,
+            g,
+            self._moment("velocity"),
+            guard,
+            lr=lr,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+        )
+
+
+class RMSprop(Optimizer):
+    """v = decay v + (1 - decay) g^2;  p -= lr g/(sqrt(v) + eps)  (Tieleman and Hinton 2012)."""
+
+    def __init__(
+        self, params: ParamSet, lr: float = 1e-3, decay: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0
+    ) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"RMSprop: decay must lie in [0, 1), got {decay}")
+        super().__init__(params, lr, weight_decay, ("v",))
+        self.decay, self.eps = decay, eps
+
+    def _update(self, ops: Ops, p: Array, g: Array, guard: Array, lr: float) -> None:
+        v = self.moments["v"].flat
+        ops.rmsprop(p, g, v, guard, lr=lr, decay=self.decay, eps=self.eps, weight_decay=self.weight_decay)
+
+
+class Adam(Optimizer):
+    """Kingma and Ba 2015, bias-corrected; AMSGrad (Reddi et al. 2018) and decoupled decay (AdamW) as options.
+
+    Deviation: weight decay is always decoupled, p -= lr weight_decay p; PyTorch's Adam adds it to the gradient.
+    """
+
+    def __init__(
+        self,
+        params: ParamSet,
+        lr: float = 2e-4,
+        beta1: float = 0.5,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+    ) -> None:
+        for name, beta in (("beta1", beta1), ("beta2", beta2)):
+            if not 0 <= beta < 1:
+                raise ValueError(f"Adam: {name} must lie in [0, 1), got {beta}")
+        super().__init__(params, lr, weight_decay, ("m", "v", "v_max") if amsgrad else ("m", "v"))
+        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+
+    def _update(self, ops: Ops, p: Array, g: Array, guard: Array, lr: float) -> None:
+        ops.adam(
+            p,
+            g,
+            self.moments["m"].flat,
+            self.moments["v"].flat,
+            self._moment("v_max"),
+            guard,
+            lr=lr,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+            step=self.count,
+        )
+
+
+OPTIMIZERS = ("sgd", "rmsprop", "adam")
+
+
+def constant(_step: int, _steps: int) -> float:
+    """1."""
+    return 1.0
+
+
+def linear(step: int, steps: int) -> float:
+    """From 1 at step 0 down to 0 at the end: 1 - step/steps."""
+    return max(0.0, 1 - step / steps)
+
+
+def cosine(step: int, steps: int) -> float:
+    """From 1 at step 0 down to 0 at the end: (1 + cos(pi step/steps))/2 (Loshchilov and Hutter 2017, eq. 5)."""
+    return 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0)))
+
+
+SCHEDULES: dict[str, Callable[[int, int], float]] = {"constant": constant, "linear": linear, "cosine": cosine}
+"""Factor on the learning rate as a function of (steps done, steps in all)."""
+
+
+def clip_weights(ops: Ops, params: ParamSet, limit: float) -> None:
+    """Clip every trainable parameter to [-limit, limit], biases and norm gains too (Arjovsky et al. 2017, Alg. 1)."""
+    ops.clip(params.flat, -limit, limit)
+
+
+class MovingAverage:
+    """Exponential moving average of a network's weights: average = decay average + (1 - decay) weights.
+
+    The average starts as a copy of the weights. State (running statistics) is copied, not averaged: it is an average
+    already, and it must fit the latest activations.
+    """
+
+    def __init__(self, params: ParamSet, decay: float) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"moving average: decay must lie in [0, 1), got {decay}")
+        self.decay = decay
+        self.params = params.copy()
+
+    def update(self, ops: Ops, params: ParamSet) -> None:
+        """Move the average towards `params`."""
+        ops.moving_average(self.params.flat, params.flat, self.decay)
+        if params.state.size:
+            self.params.state[...] = params.state

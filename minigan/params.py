@@ -1,0 +1,125 @@
+"""ParamSet: all parameters of a network in one flat buffer, with a named view for each array.
+
+Two buffers, trainable parameters and state (running statistics), hold every array one after the other, each aligned
+to a cache line. Clearing a gradient is then one fill, an Adam step one kernel, and a checkpoint the named views.
+
+    p = net.init(seed=0, in_shape=(100,))
+    p["dense1"]["W"]      a view; layers get p["dense1"] as their own p
+    g = p.like()          gradients: same names, zeros
+    p.flat                all trainables, one axis; the pads between arrays stay 0
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from kernels.types import Array, Shape
+from kernels.workspace import ALIGNMENT, aligned_bytes
+
+from .initializers import Initializer
+
+
+@dataclass(frozen=True)
+class Param:
+    """What a layer says of one of its arrays.
+
+    `trainable` arrays have a gradient; the others are state, which only `update_state` writes.
+    """
+
+    shape: Shape
+    init: Initializer
+    trainable: bool = True
+
+
+Spec: TypeAlias = Mapping[str, "Param | Spec"]
+"""Parameters of a layer by name, or of a composite's children by name, nested."""
+
+
+class Views(dict[str, Any]):
+    """Named arrays, nested as the layers are. Parameterless children have no entry: `sub` gives them an empty one."""
+
+    def sub(self, name: str) -> "Views":
+        """The views of child `name`."""
+        child = self.get(name)
+        return Views() if child is None else child
+
+
+def walk(spec: Spec, prefix: str = "") -> Iterator[tuple[str, Param]]:
+    """Every parameter of a nested spec with its path, "conv2d1/W", in the order of the layers."""
+    for name, entry in spec.items():
+        if isinstance(entry, Param):
+            yield prefix + name, entry
+        else:
+            yield from walk(entry, f"{prefix}{name}/")
+
+
+class ParamSet:
+    """Arrays of a nested spec in two flat buffers, all zero at first.
+
+    Attributes:
+        flat, state: the buffers of trainables and of state, one axis each.
+        named: {"conv2d1/W": view} for all arrays, in the order of the layers.
+    """
+
+    def __init__(self, spec: Spec, dtype: np.typing.DTypeLike = np.float32) -> None:
+        self.spec = spec
+        self.dtype = np.dtype(dtype)
+        entries = list(walk(spec))
+        self.flat = self._zeros([param for _, param in entries if param.trainable])
+        self.state = self._zeros([param for _, param in entries if not param.trainable])
+        self.named: dict[str, Array] = {}
+        self.views = Views()
+        offsets = {True: 0, False: 0}
+        for path, param in entries:
+            start = offsets[param.trainable]
+            offsets[param.trainable] += self._padded(param.shape)
+            buffer = self.flat if param.trainable else self.state
+            self._name(path, buffer[start : start + math.prod(param.shape)].reshape(param.shape))
+
+    def __getitem__(self, name: str) -> Any:
+        return self.views[name]
+
+    def sub(self, name: str) -> Views:
+        """The views of child `name`."""
+        return self.views.sub(name)
+
+    def like(self) -> "ParamSet":
+        """A new set of the same spec, all zero: gradients, or an optimizer's moments."""
+        return ParamSet(self.spec, self.dtype)
+
+    def copy(self) -> "ParamSet":
+        """A new set of the same spec and contents."""
+        other = self.like()
+        other.flat[...], other.state[...] = self.flat, self.state
+        return other
+
+    def trainable(self) -> dict[str, Array]:
+        """{path: view} of the arrays that have a gradient."""
+        return {path: self.named[path] for path, param in walk(self.spec) if param.trainable}
+
+    @property
+    def count(self) -> int:
+        """Number of trainable parameters, pads not counted."""
+        return sum(math.prod(param.shape) for _, param in walk(self.spec) if param.trainable)
+
+    def _padded(self, shape: Shape) -> int:
+        """Elements that an array of `shape` takes, rounded up so that the next one is aligned."""
+        line = ALIGNMENT // self.dtype.itemsize
+        return -(-math.prod(shape) // line) * line
+
+    def _zeros(self, params: list[Param]) -> Array:
+        size = sum(self._padded(param.shape) for param in params)
+        buffer = aligned_bytes(size * self.dtype.itemsize).view(self.dtype)
+        buffer.fill(0)
+        return buffer
+
+    def _name(self, path: str, view: Array) -> None:
+        self.named[path] = view
+        *parents, last = path.split("/")
+        node = self.views
+        for parent in parents:
+            node = node.setdefault(parent, Views())
+        node[last] = view
