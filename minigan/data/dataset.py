@@ -1,0 +1,66 @@
+"""What a data set is: something with a length that turns indices into a batch of floats; `ArrayDataset` is one."""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minigan.errors import UserError
+
+ByteArray = NDArray[np.uint8]
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+
+
+class Dataset(Protocol):
+    """Samples by index: images (H, W, C) in [-1, 1], or points (2,)."""
+
+    name: str
+    shape: tuple[int, ...]
+    """Shape of one sample: (H, W, C) for images, (2,) for points."""
+    num_classes: int | None
+    class_names: tuple[str, ...] | None
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: IntArray) -> tuple[FloatArray, IntArray | None]:
+        """Return x (N, *shape), C-contiguous float32, and the labels (N,), or None for a set without labels."""
+        ...
+
+
+def to_float(images: ByteArray) -> FloatArray:
+    """x = u / 127.5 - 1, which takes 0 to -1 and 255 to 1 exactly; the result is C-contiguous."""
+    x: FloatArray = np.divide(images, 127.5, dtype=np.float32, order="C")
+    x -= 1
+    return x
+
+
+class ArrayDataset:
+    """Samples held in memory: uint8 images `x` (N, H, W, C), scaled batch by batch, or float32 points `x` (N, 2)."""
+
+    def __init__(
+        self,
+        name: str,
+        x: NDArray[Any],
+        labels: NDArray[Any] | None = None,
+        class_names: tuple[str, ...] | None = None,
+    ) -> None:
+        if (x.dtype, x.ndim) not in ((np.uint8, 4), (np.float32, 2)):
+            raise UserError(f"{name}: expected uint8 (N, H, W, C) or float32 (N, 2), got {x.dtype} {x.shape}")
+        if labels is not None and labels.shape != (len(x),):
+            raise UserError(f"{name}: expected labels ({len(x)},), one for each sample, got {labels.shape}")
+        self.name = name
+        self.x = x
+        self.labels: IntArray | None = None if labels is None else labels.astype(np.int64)
+        self.shape: tuple[int, ...] = x.shape[1:]
+        self.class_names = class_names
+        self.num_classes = None if class_names is None else len(class_names)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batch(self, indices: IntArray) -> tuple[FloatArray, IntArray | None]:
+        """Return x (N, *shape) float32 and labels (N,) int64, or None."""
+        x = self.x[indices]
+        labels = None if self.labels is None else self.labels[indices]
+        return (to_float(x) if x.dtype == np.uint8 else x), labels
