@@ -1,0 +1,198 @@
+"""A run's folder: what it was asked to do, what it measured, what it drew, and where it can go on from.
+
+    RUN/config.toml     the configuration, written first      RUN/samples/step_0000600.png
+    RUN/metrics.jsonl   one JSON record a line                RUN/checkpoints/step_0000600.safetensors
+    RUN/.lock           held while a process trains           RUN/plots/
+
+A resumed run goes back to its checkpoint's step (`rewind_metrics`, `rewind_samples`) before it goes on, so that its
+files end up equal to those of a run that was never interrupted.
+"""
+
+import json
+import math
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+import tomli_w
+
+from minigan.errors import UserError
+from minigan.training.files import atomic_write_text, one_line_errors, remove_stale, step_files, step_path
+
+if sys.platform != "win32":
+    import fcntl
+
+HEADER = "# A run of minigan: the configuration it started with."
+OWN_FILES = ("metrics.jsonl", "samples/step_*.png", "checkpoints/step_*.safetensors", "plots/*.png", "plots/*.gif")
+"""All that a run writes besides config.toml: starting over with `overwrite` removes these and nothing else."""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The folder `path` of a run that was started with `config`."""
+
+    path: Path
+    config: dict[str, Any]
+
+    @classmethod
+    def create(cls, path: Path, config: Mapping[str, Any], overwrite: bool = False) -> Self:
+        """Start a run in a new or empty folder (hidden files apart), or with `overwrite` in that of an earlier run.
+
+        `config` is what TOML can hold, nested if need be; TOML has no null, so entries that are None are left out.
+        An earlier run's files go; files that a run does not write stay, and a folder that is not a run is never taken.
+        """
+        run = cls(path, _without_none(config))
+        with one_line_errors(f"start a run in {path}"):
+            path.mkdir(parents=True, exist_ok=True)
+            taken = any(not entry.name.startswith(".") for entry in path.iterdir())
+        if taken and not _is_run(path):
+            raise UserError(f"{path} is not empty and not a run of minigan: name another folder")
+        if taken and not overwrite:
+            raise UserError(f"{path} already holds a run: resume it, name another folder or pass --overwrite")
+        with run.lock(), one_line_errors(f"remove the earlier run in {path}"):
+            for file in [file for pattern in OWN_FILES for file in path.glob(pattern)]:
+                file.unlink()
+            atomic_write_text(run.config_path, f"{HEADER}\n{tomli_w.dumps(run.config)}")
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The run that `path` holds."""
+        config_path = path / "config.toml"
+        if not config_path.is_file():
+            raise UserError(f"{path} holds no run: there is no config.toml")
+        try:
+            with one_line_errors(f"read {config_path}"):
+                return cls(path, tomllib.loads(config_path.read_text(encoding="utf-8")))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"{config_path} is not valid TOML: {error}") from error
+
+    @property
+    def config_path(self) -> Path:
+        """Where the configuration is."""
+        return self.path / "config.toml"
+
+    @property
+    def metrics_path(self) -> Path:
+        """Where the metrics are."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        """The folder of sample grids."""
+        return self.path / "samples"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def plots(self) -> Path:
+        """The folder of plots."""
+        return self.path / "plots"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep every other process from training here, and clear what a killed one left half-written.
+
+        The kernel drops an `flock(2)` when its holder ends, kill -9 included, so no lock is ever left behind. Where
+        there are no such locks (Windows, some network file systems) the run goes unguarded.
+        """
+        with one_line_errors(f"lock {self.path}"):
+            handle = (self.path / ".lock").open("a")
+        with handle:
+            if not _take_lock(handle):
+                raise UserError(f"another process is training in {self.path}")
+            remove_stale(self.path)
+            yield
+
+    def append_metrics(self, record: Mapping[str, Any]) -> None:
+        """Add one flat record of numbers and texts, with the key `step`; NaN and infinity become null."""
+        with one_line_errors(f"write {self.metrics_path}"), self.metrics_path.open("a", encoding="utf-8") as handle:
+            handle.write(_json_line(record))
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Every record so far, without a last line that a kill cut short; none when nothing was logged yet."""
+        if not self.metrics_path.exists():
+            return []
+        with one_line_errors(f"read {self.metrics_path}"):
+            *lines, _cut = self.metrics_path.read_bytes().split(b"\n")
+        return [_parse(line, f"{self.metrics_path} line {number}") for number, line in enumerate(lines, start=1)]
+
+    def rewind_metrics(self, step: int) -> None:
+        """Forget the records after `step`, and a last line that a kill cut short."""
+        if self.metrics_path.exists():
+            kept = [record for record in self.read_metrics() if record["step"] <= step]
+            atomic_write_text(self.metrics_path, "".join(_json_line(record) for record in kept))
+
+    def sample_path(self, step: int) -> Path:
+        """Where the sample grid of `step` goes."""
+        return step_path(self.samples, step, ".png")
+
+    def sample_files(self) -> list[Path]:
+        """The sample grids, earliest step first."""
+        return list(step_files(self.samples, ".png").values())
+
+    def rewind_samples(self, step: int) -> None:
+        """Remove the sample grids after `step`."""
+        with one_line_errors(f"remove samples in {self.samples}"):
+            for drawn_at, file in step_files(self.samples, ".png").items():
+                if drawn_at > step:
+                    file.unlink()
+
+
+def fresh_path(root: Path, stem: str) -> Path:
+    """The first of `root/stem`, `root/stem-2`, `root/stem-3` ... that does not exist."""
+    path, number = root / stem, 1
+    while path.exists():
+        number += 1
+        path = root / f"{stem}-{number}"
+    return path
+
+
+def _is_run(path: Path) -> bool:
+    """Whether `create` wrote the config.toml there; other programs have files of that name, too."""
+    with suppress(OSError, UnicodeDecodeError):
+        return (path / "config.toml").read_text(encoding="utf-8").startswith(HEADER)
+    return False
+
+
+def _take_lock(handle: TextIO) -> bool:
+    """Whether nobody else holds the lock on this file, where the system has locks."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return not isinstance(error, BlockingIOError)
+    return True
+
+
+def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in table.items()
+        if value is not None
+    }
+
+
+def _parse(line: bytes, where: str) -> dict[str, Any]:
+    with suppress(ValueError):
+        record = json.loads(line)
+        if isinstance(record, dict) and isinstance(record.get("step"), int):
+            return record
+    raise UserError(f"{where} is not a JSON record with a step: remove that line")
+
+
+def _json_line(record: Mapping[str, Any]) -> str:
+    return json.dumps({key: _plain(value) for key, value in record.items()}, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar or 0-d array as a Python number, a number that JSON cannot write as None."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,12 @@
+"""Pictures of a run, as bytes for a file: grids of samples, point clouds, curves, interpolations, animations.
+
+matplotlib and Pillow are imported by the functions that draw with them, so that importing this package costs nothing.
+"""
+
+from minigan.viz.animation import gif
+from minigan.viz.curves import loss_curves_png
+from minigan.viz.grids import image_grid, png
+from minigan.viz.interpolate import interpolation_latents, slerp
+from minigan.viz.points import scatter_png
+
+__all__ = ["gif", "image_grid", "interpolation_latents", "loss_curves_png", "png", "scatter_png", "slerp"]
