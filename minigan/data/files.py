@@ -9,15 +9,22 @@ from pathlib import Path
 from minigan.errors import UserError
 
 
+def roots(data_dir: str | Path | None = None) -> list[Path]:
+    """Return where data sets may lie, best first.
+
+    That is `data_dir`, the folder that MINIGAN_DATA names, and the user's cache ($XDG_CACHE_HOME/minigan, or
+    ~/.cache/minigan).
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "minigan"
+    return [Path(root).expanduser() for root in (data_dir, os.environ.get("MINIGAN_DATA"), cache) if root]
+
+
 def search_folders(name: str, data_dir: str | Path | None) -> list[Path]:
     """Return the folders that may hold the data set `name`, best first; a download goes into the first.
 
-    They are `data_dir`, the folder that MINIGAN_DATA names, and the user's cache ($XDG_CACHE_HOME/minigan, or
-    ~/.cache/minigan); in each of them first its sub-folder `name`, then the folder itself.
+    In each of the `roots` it is first the sub-folder `name`, then the folder itself.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "minigan"
-    roots = [root for root in (data_dir, os.environ.get("MINIGAN_DATA"), cache) if root]
-    return [folder for root in roots for folder in (Path(root).expanduser() / name, Path(root).expanduser())]
+    return [folder for root in roots(data_dir) for folder in (root / name, root)]
 
 
 def find(folders: Iterable[Path], names: Iterable[str]) -> Path | None:

@@ -1,5 +1,6 @@
 """Checks of a layer, a loss, and a whole G or D step, all by `check_function`."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -54,7 +55,7 @@ def check_layer(
     point = _Point(layer, kernels.get_ops(backend, dtype=np.float64, seed=seed), p, x, train)
     first = _check_backward(point, rng, directions)
     second = _check_double_backward(point, rng, directions)
-    return first if second is None else first.joined(second, second_order=True)
+    return first if second is None else first.joined(second)
 
 
 def check_loss(loss: Loss, *, batch: int = 5, scale: float = 2.0, seed: int = 0, directions: int = 3) -> Report:
@@ -194,7 +195,8 @@ def _check_double_backward(at: _Point, rng: np.random.Generator, directions: int
 
     seed = int(rng.integers(1 << 30))
     variables = at.variables() + _leaves(dy)
-    return check_function(at.name, value, variables, gradients, seed=seed, directions=directions)
+    report = check_function(at.name, value, variables, gradients, seed=seed, directions=directions)
+    return dataclasses.replace(report, second_order=True)
 
 
 def _noisy(p: ParamSet, rng: np.random.Generator) -> ParamSet:

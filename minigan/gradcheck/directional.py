@@ -4,13 +4,15 @@ For a scalar function s of many numbers, a gradient g is right if, for random di
 
     <g, d> = (s(+eps d) - s(-eps d))/(2 eps)        to a relative error below 1e-6,   eps = 1e-5.
 
-One direction tests every entry together; a handful of them leaves a wrong entry no place to hide. Truncation costs
+The error is relative to the derivative, or to a tenth of its typical size |g|/sqrt(count) where a direction happens to
+lie almost across the gradient. One direction tests every entry together; a handful of them leaves a wrong entry no place to hide. Truncation costs
 about eps^2 = 1e-10, rounding about 1e-16/eps = 1e-11, so 1e-6 has room for large third derivatives only.
 
 Kinks: where an activation changes sign between -eps d and +eps d the difference quotient is no derivative. Such a
 direction is redrawn and counted.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,14 +61,18 @@ class Report:
             raise GradientError(str(self))
         return self
 
-    def joined(self, other: "Report", second_order: bool = False) -> "Report":
+    def renamed(self, name: str) -> "Report":
+        """The same under another name."""
+        return dataclasses.replace(self, name=name)
+
+    def joined(self, other: "Report") -> "Report":
         """Both checks as one, under this one's name, with the worse error."""
         return Report(
             self.name,
             worse(self.error, other.error),
             self.directions + other.directions,
             self.redraws + other.redraws,
-            second_order,
+            self.second_order or other.second_order,
         )
 
     def __str__(self) -> str:
@@ -113,10 +119,11 @@ def check_function(
             raise GradientError(f"{name}: a variable is {x.shape}, its gradient {dx.shape}")
     rng = np.random.default_rng(seed)
     kept = [x.copy() for x in variables]
+    floor = max(FLOOR, 0.1 * _norm(gradients) / math.sqrt(sum(x.size for x in variables)))
     worst, redraws = 0.0, 0
     for _ in range(directions):
         for _ in range(MAX_REDRAWS):
-            direction: list[Array] = _unit([rng.standard_normal(x.shape) for x in variables])
+            direction: list[Array] = _unit([np.asarray(rng.standard_normal(x.shape)) for x in variables])
             plus = _evaluate_at(function, variables, kept, direction, EPS)
             minus = _evaluate_at(function, variables, kept, direction, -EPS)
             if same_array_lists(plus.kinks, minus.kinks):
@@ -125,13 +132,13 @@ def check_function(
         else:
             raise GradientError(f"{name}: each of {MAX_REDRAWS} directions crosses a kink")
         analytic = sum(float((dx * d).sum()) for dx, d in zip(gradients, direction, strict=True))
-        worst = worse(worst, relative_error(analytic, (plus.value - minus.value) / (2 * EPS)))
+        worst = worse(worst, relative_error(analytic, (plus.value - minus.value) / (2 * EPS), floor))
     return Report(name, worst, directions, redraws)
 
 
-def relative_error(a: float, b: float) -> float:
-    """|a - b|/max(|a|, |b|, FLOOR)."""
-    return abs(a - b) / max(abs(a), abs(b), FLOOR)
+def relative_error(a: float, b: float, floor: float = FLOOR) -> float:
+    """|a - b|/max(|a|, |b|, floor)."""
+    return abs(a - b) / max(abs(a), abs(b), floor)
 
 
 def worse(a: float, b: float) -> float:
@@ -156,8 +163,12 @@ def same_array_lists(a: Sequence[Array], b: Sequence[Array]) -> bool:
 
 
 def _unit(direction: list[Array]) -> list[Array]:
-    norm = math.sqrt(sum(float((d * d).sum()) for d in direction))
+    norm = _norm(direction)
     return [np.asarray(d / norm) for d in direction]
+
+
+def _norm(arrays: Sequence[Array]) -> float:
+    return math.sqrt(sum(float((a * a).sum()) for a in arrays))
 
 
 def _evaluate_at(

@@ -8,6 +8,7 @@ from .dense import Dense
 from .embedding import Embedding
 from .norm import BatchNorm, LayerNorm
 from .regularisation import Dropout
+from .scale import ScaleShift
 from .shape import AvgPool2d, Flatten, MaxPool2d, Reshape, Upsample2d
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "ReLU",
     "Reshape",
     "Residual",
+    "ScaleShift",
     "Sequential",
     "SiLU",
     "Sigmoid",

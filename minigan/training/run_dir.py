@@ -26,7 +26,7 @@ from minigan.training.files import atomic_write_text, one_line_errors, remove_st
 if sys.platform != "win32":
     import fcntl
 
-HEADER = "# A run of minigan: the configuration it started with."
+HEADER = "# A run of minigan: its configuration."
 OWN_FILES = ("metrics.jsonl", "samples/step_*.png", "checkpoints/step_*.safetensors", "plots/*.png", "plots/*.gif")
 """All that a run writes besides config.toml: starting over with `overwrite` removes these and nothing else."""
 
@@ -56,7 +56,7 @@ class RunDirectory:
         with run.lock(), one_line_errors(f"remove the earlier run in {path}"):
             for file in [file for pattern in OWN_FILES for file in path.glob(pattern)]:
                 file.unlink()
-            atomic_write_text(run.config_path, f"{HEADER}\n{tomli_w.dumps(run.config)}")
+            run.write_config()
         return run
 
     @classmethod
@@ -70,6 +70,10 @@ class RunDirectory:
                 return cls(path, tomllib.loads(config_path.read_text(encoding="utf-8")))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{config_path} is not valid TOML: {error}") from error
+
+    def write_config(self) -> None:
+        """Write config.toml; a resumed run does so when it was given another number of steps."""
+        atomic_write_text(self.config_path, f"{HEADER}\n{tomli_w.dumps(self.config)}")
 
     @property
     def config_path(self) -> Path:

@@ -1,0 +1,5 @@
+"""`python -m minigan` is `minigan`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,155 @@
+"""What each command does; heavy imports happen inside, so that `minigan --help` answers at once."""
+
+import functools
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import kernels
+
+from .errors import UserError
+from .training.config import TrainConfig
+
+GRADCHECK_COLUMNS = 40
+
+
+def train(config: TrainConfig, out: Path | None, overwrite: bool) -> int:
+    """Start a run."""
+    from .training.session import start
+
+    run, code = start(config, out, overwrite)
+    return _farewell(run.path, code)
+
+
+def resume(path: Path, steps: int | None, data_dir: str | None) -> int:
+    """Go on with a run."""
+    from .training.session import resume
+
+    run, code = resume(path, steps, data_dir)
+    return _farewell(run.path, code)
+
+
+def _farewell(path: Path, code: int) -> int:
+    if code:
+        print(f"Stopped and saved. Go on with: minigan train --resume {path}")
+    else:
+        print(
+            f"Done: {path}/samples (grids), {path}/plots (curves, interpolation, training.gif). "
+            f"Try: minigan sample {path} --interpolate"
+        )
+    return code
+
+
+def sample(path: Path, count: int, out: Path | None, seed: int, interpolate: bool, overwrite: bool) -> int:
+    """Write one PNG of samples or of an interpolation."""
+    from .training.files import atomic_write_bytes
+    from .training.pictures import GRID_SIDE, grid_png, interpolation_png
+    from .training.session import open_trained
+    from .viz import scatter_png
+
+    if count < 1:
+        raise UserError(f"--count: expected at least 1, got {count}")
+    if seed < 0:
+        raise UserError(f"--seed: expected at least 0, got {seed}")
+    stem = "interpolation" if interpolate else "sample"
+    target = out if out is not None else path / "plots" / f"{stem}-seed{seed}.png"
+    if out is not None and out.suffix.lower() != ".png":
+        raise UserError(f"--out: expected a name that ends in .png, got {out}")
+    if target.exists() and not overwrite:
+        raise UserError(f"{target} exists; name another file with --out, or pass --overwrite")
+    trainer = open_trained(path)
+    images = len(trainer.data_shape) == 3
+    if interpolate and not images:
+        raise UserError(f"--interpolate is for images; {path} makes points of shape {trainer.data_shape}")
+    if interpolate:
+        picture = interpolation_png(trainer, max(1, count // GRID_SIDE), GRID_SIDE, seed)
+    else:
+        samples = trainer.sample(count, seed)
+        picture = grid_png(samples) if images else scatter_png(samples)
+    atomic_write_bytes(target, picture)
+    print(target)
+    return 0
+
+
+def presets(name: str, data: str, width: float) -> int:
+    """List all presets, or lay one out for a data set."""
+    from .data.registry import SHAPES
+    from .presets import ALIASES, PRESETS, Options, get_preset
+    from .summary import table
+
+    if not name:
+        for preset in PRESETS.values():
+            print(f"{preset.name:<12}{preset.summary}")
+        print("aliases: " + ", ".join(f"{alias} = {target}" for alias, target in ALIASES.items()))
+        print("more: minigan presets NAME; train one: minigan train NAME")
+        return 0
+    if data not in SHAPES:
+        raise UserError(f"--data: expected one of {', '.join(SHAPES)}, got {data}")
+    if not width > 0:
+        raise UserError(f"--width: expected a number above 0, got {width}")
+    preset = get_preset(name)
+    recipe = preset.recipe
+    generator, discriminator = preset.networks(Options(SHAPES[data], recipe.latent_dim, width, recipe.norm))
+    print(f"{preset.name}: {preset.summary}\nsource: {preset.source}")
+    settings = {"loss": recipe.loss, "optimizer": recipe.optimizer, "lr": recipe.lr, "batch size": recipe.batch_size}
+    if recipe.optimizer == "adam":
+        settings |= {"betas": f"{recipe.beta1}, {recipe.beta2}"}
+    settings |= {"discriminator updates per generator update": recipe.n_critic, "epochs": recipe.epochs}
+    if recipe.weight_clip:
+        settings |= {"weight clip": recipe.weight_clip}
+    print("recipe: " + "; ".join(f"{key} {value}" for key, value in settings.items()) + "\n")
+    print(table("generator", generator, (recipe.latent_dim,), recipe.batch_size) + "\n")
+    print(table("discriminator", discriminator, SHAPES[data], recipe.batch_size))
+    return 0
+
+
+def gradcheck(seeds: int, directions: int, backend: str) -> int:
+    """A line for every layer and loss with its worst relative error; 1 if any is wrong."""
+    from .gradcheck import TOLERANCE, Report
+    from .gradcheck.catalogue import check_all
+
+    if seeds < 1 or directions < 1:
+        raise UserError(f"--seeds and --directions: expected at least 1, got {seeds} and {directions}")
+    if backend not in kernels.available():
+        raise UserError(f"--backend: expected one of {', '.join(kernels.available())}, got {backend}")
+    reports = [
+        functools.reduce(Report.joined, same_case)
+        for same_case in zip(*(check_all(seed, directions, backend) for seed in range(seeds)), strict=True)
+    ]
+    print(f"{'layer or loss':<{GRADCHECK_COLUMNS}}{'order':<8}{'worst relative error':<24}{'directions':<14}redrawn")
+    for report in reports:
+        order = "1, 2" if report.second_order else "1"
+        verdict = "" if report.ok else "   WRONG"
+        print(
+            f"{report.name:<{GRADCHECK_COLUMNS}}{order:<8}{report.error:<24.1e}{report.directions:<14}"
+            f"{report.redraws}{verdict}"
+        )
+    wrong = [report.name for report in reports if not report.ok]
+    print(
+        f"{len(reports)} checked, {len(wrong)} wrong (tolerance {TOLERANCE:.0e}){': ' * bool(wrong)}{', '.join(wrong)}"
+    )
+    return 1 if wrong else 0
+
+
+def info() -> int:
+    """Versions, backends, data."""
+    from .data.files import roots
+
+    print(
+        f"minigan {_version('minigan')}, Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} CPUs"
+    )
+    print(", ".join(f"{name} {_version(name)}" for name in ("numpy", "numba", "matplotlib", "safetensors")))
+    for name, reason in kernels.available().items():
+        print(f"backend {name}: {'works' if reason is None else f'not here: {reason}'}")
+    print("data is sought in: " + ", ".join(str(root) for root in roots()))
+    print(f"interpreter: {sys.executable}")
+    return 0
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,121 @@
+"""GANs with convolutions: dcgan, lsgan and lucic."""
+
+import math
+
+from kernels.geometry import pair
+
+from ..layer import Layer
+from ..layers import (
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    Flatten,
+    Reshape,
+    ScaleShift,
+    Sequential,
+)
+from .preset import Options, Preset, Recipe, norm_layers
+
+
+def _quarter(options: Options) -> tuple[int, int]:
+    """Size of the smallest feature map, from which two doublings lead to the image."""
+    height, width, _ = options.data_shape
+    return pair((max(height // 4, 1), max(width // 4, 1)), "image size/4")
+
+
+def _dcgan(options: Options) -> tuple[Layer, Layer]:
+    (height, width), channels = _quarter(options), options.data_shape[2]
+    wide, narrow = options.units(128), options.units(64)
+    generator = Sequential(
+        Dense(options.latent_dim, height * width * wide, bias=False),
+        Reshape(height, width, wide),
+        *norm_layers("batch", wide, "relu"),
+        ConvTranspose2d(wide, narrow, 4, stride=2, bias=False),
+        *norm_layers("batch", narrow, "relu"),
+        ConvTranspose2d(narrow, channels, 4, stride=2, activation="tanh"),
+    )
+    discriminator = Sequential(
+        Conv2d(channels, narrow, 4, stride=2, activation="leaky_relu"),
+        Conv2d(narrow, wide, 4, stride=2, bias=options.norm == "none"),
+        *norm_layers(options.norm, wide, "leaky_relu"),
+        Flatten(),
+        Dense(-(-options.data_shape[0] // 4) * -(-options.data_shape[1] // 4) * wide, 1),
+    )
+    return generator, discriminator
+
+
+def _lsgan(options: Options) -> tuple[Layer, Layer]:
+    hidden, pixels = options.units(128), math.prod(options.data_shape)
+    layers: list[Layer] = []
+    size = options.latent_dim
+    for _ in range(3):
+        layers.append(Dense(size, hidden, "leaky_relu"))
+        size = hidden
+    generator = Sequential(*layers, Dense(hidden, pixels), Reshape(*options.data_shape))
+    layers = []
+    height, width, channels = options.data_shape
+    for units in map(options.units, (64, 128, 256, 512)):
+        layers.append(Conv2d(channels, units, 5, stride=2, activation="leaky_relu"))
+        height, width, channels = -(-height // 2), -(-width // 2), units
+    return generator, Sequential(*layers, Flatten(), Dense(height * width * channels, 1))
+
+
+def _lucic(options: Options) -> tuple[Layer, Layer]:
+    (height, width), channels, norm = _quarter(options), options.data_shape[2], options.norm
+    hidden, wide, narrow = options.units(1024), options.units(128), options.units(64)
+    bias = norm == "none"
+    generator = Sequential(
+        Dense(options.latent_dim, hidden, bias=bias),
+        *norm_layers(norm, hidden, "leaky_relu"),
+        Dense(hidden, height * width * wide, bias=bias),
+        Reshape(height, width, wide),
+        *norm_layers(norm, wide, "leaky_relu"),
+        ConvTranspose2d(wide, narrow, 4, stride=2, bias=bias),
+        *norm_layers(norm, narrow, "leaky_relu"),
+        ConvTranspose2d(narrow, channels, 4, stride=2, activation="sigmoid"),
+        ScaleShift(2, -1),
+    )
+    discriminator = Sequential(
+        Conv2d(channels, narrow, 4, stride=2, activation="leaky_relu"),
+        Conv2d(narrow, wide, 4, stride=2, bias=bias),
+        *norm_layers(norm, wide, "leaky_relu"),
+        Flatten(),
+        Dense(-(-options.data_shape[0] // 4) * -(-options.data_shape[1] // 4) * wide, hidden, bias=bias),
+        *norm_layers(norm, hidden, "leaky_relu"),
+        Dense(hidden, 1),
+    )
+    return generator, discriminator
+
+
+DCGAN = Preset(
+    name="dcgan",
+    summary="two transposed convolutions with BatchNorm against two strided ones; the one to take for digits",
+    source="Radford, Metz and Chintala 2016, at the size that suits 28x28 digits",
+    build=_dcgan,
+    recipe=Recipe(loss="non-saturating", optimizer="adam", lr=2e-4, epochs=25, norm="batch"),
+    last_bias="dense1/b",
+)
+
+LSGAN = Preset(
+    name="lsgan",
+    summary="a small dense generator against four strided 5x5 convolutions, least squares",
+    source=(
+        "Mao et al. 2017 on a tutorial's networks; the tutorial exchanged max and min in its formula and scaled images "
+        "to [0, 1], here they lie in [-1, 1] as everywhere"
+    ),
+    build=_lsgan,
+    recipe=Recipe(loss="least-squares", optimizer="adam", lr=2e-4, epochs=100),
+    last_bias="dense1/b",
+)
+
+LUCIC = Preset(
+    name="lucic",
+    summary="the InfoGAN networks on which losses were compared; any loss, BatchNorm, LayerNorm or none",
+    source=(
+        'Lucic, Kurach, Michalski, Gelly and Bousquet 2018, "Are GANs Created Equal?"; the generator\'s sigmoid is '
+        "scaled from [0, 1] to [-1, 1], where all images of minigan live"
+    ),
+    build=_lucic,
+    recipe=Recipe(loss="non-saturating", optimizer="adam", lr=2e-4, latent_dim=64, epochs=20, norm="batch"),
+    last_bias="dense2/b",
+)

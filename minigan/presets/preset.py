@@ -1,0 +1,115 @@
+"""What a preset is: two networks, the recipe that trains them, and where both come from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kernels.types import Shape
+
+from ..errors import UserError
+from ..layer import Layer
+from ..layers import BatchNorm, LayerNorm, LeakyReLU, ReLU
+
+NORMS = ("batch", "layer", "none")
+SHIFT_INVARIANT_LOSSES = ("wasserstein", "relativistic-average", "relativistic-paired")
+"""They do not change when a constant is added to all logits, so a last bias has gradient zero."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a preset trains unless the user says otherwise; each field is one of the configuration.
+
+    `norm` None: the preset has no choice of norm.
+    """
+
+    loss: str
+    optimizer: str
+    lr: float
+    batch_size: int = 64
+    latent_dim: int = 100
+    epochs: int = 100
+    beta1: float = 0.5
+    beta2: float = 0.999
+    n_critic: int = 1
+    weight_clip: float = 0.0
+    norm: str | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a builder of networks needs to know.
+
+    Attributes:
+        data_shape: (H, W, C) of the images, or (2,) of points.
+        latent_dim: length of z.
+        width: factor on the hidden units; 1 is the published size.
+        norm: "batch", "layer" or "none", in presets that have the choice.
+    """
+
+    data_shape: Shape
+    latent_dim: int
+    width: float = 1.0
+    norm: str | None = None
+
+    def units(self, published: int) -> int:
+        """A published number of hidden units times the width, at least 2."""
+        return max(2, round(published * self.width))
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A ready-made GAN.
+
+    Attributes:
+        name: what the user types.
+        summary: one line.
+        source: where networks and recipe come from.
+        build: makes (generator, discriminator).
+        recipe: the defaults.
+        takes_points: whether it can learn 2-D points too; else images only.
+        last_bias: path of the discriminator's last bias, whose gradient is zero by construction under the losses of
+            SHIFT_INVARIANT_LOSSES.
+    """
+
+    name: str
+    summary: str
+    source: str
+    build: Callable[[Options], tuple[Layer, Layer]]
+    recipe: Recipe
+    last_bias: str
+    takes_points: bool = False
+
+    def networks(self, options: Options) -> tuple[Layer, Layer]:
+        """(generator, discriminator), checked to fit together.
+
+        Raises:
+            UserError: the preset cannot make data of that shape, or has no such norm.
+        """
+        if len(options.data_shape) != 3 and not self.takes_points:
+            raise UserError(f"{self.name} makes images; data of shape {options.data_shape} wants mlp or mlp-small")
+        if (self.recipe.norm is None) != (options.norm is None):
+            has = "has no choice of norm" if self.recipe.norm is None else f"needs a norm, one of {', '.join(NORMS)}"
+            raise UserError(f"{self.name} {has}; got norm {options.norm}")
+        if options.norm is not None and options.norm not in NORMS:
+            raise UserError(f"norm: expected one of {', '.join(NORMS)}, got {options.norm}")
+        generator, discriminator = self.build(options)
+        made, _ = generator.spec((options.latent_dim,))
+        if made != options.data_shape:
+            raise UserError(
+                f"{self.name} cannot make images of {'x'.join(map(str, options.data_shape))}: its generator doubles "
+                f"the size twice and would give {'x'.join(map(str, made))}; use a height and width divisible by 4"
+            )
+        discriminator.spec(options.data_shape)
+        return generator, discriminator
+
+    def zero_gradient(self, loss: str) -> tuple[str, ...]:
+        """Discriminator parameters whose gradient is zero by construction under this loss."""
+        return (self.last_bias,) if loss in SHIFT_INVARIANT_LOSSES else ()
+
+
+def norm_layers(norm: str | None, channels: int, activation: str) -> list[Layer]:
+    """The layers for "norm, then activation" behind a linear layer without bias ("none": activation only)."""
+    if norm == "batch":
+        return [BatchNorm(channels, activation=activation)]
+    if norm == "layer":
+        return [LayerNorm(channels, activation=activation)]
+    return [LeakyReLU() if activation == "leaky_relu" else ReLU()]

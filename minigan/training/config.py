@@ -1,0 +1,178 @@
+"""The configuration of a run: what a user may set, what a preset fills in, and what config.toml holds."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..losses import get_loss
+from ..optim import OPTIMIZERS, SCHEDULES
+from ..presets import Preset, get_preset
+
+SMALLEST_BATCH = 2  # batch statistics of one sample are degenerate
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a run; None means "as the preset says"."""
+
+    preset: str
+    """Which GAN to train; `minigan presets` lists them."""
+    data: str = "mnist5k"
+    """Data set: mnist5k (in the package), mnist, fashion-mnist, cifar10, ring, grid, swiss-roll, stacked-mnist,
+    stacked-mnist5k, or the path of a folder of images by class."""
+    data_dir: str | None = None
+    """Folder with the data set's files; else MINIGAN_DATA, else the cache folder, else they are downloaded."""
+    image_size: int | None = None
+    """Height and width to which images of a folder are resized and cropped."""
+    channels: int | None = None
+    """1 (grey) or 3 (RGB) for images of a folder."""
+    steps: int | None = None
+    """Discriminator updates in all; not together with epochs."""
+    epochs: int | None = None
+    """Passes over the data set in all."""
+    batch_size: int | None = None
+    """Samples per batch."""
+    seed: int = 0
+    """Of weights, latents and the order of the data."""
+    backend: str = "auto"
+    """auto, or one of those that `minigan info` lists."""
+    loss: str | None = None
+    """minimax, non-saturating, least-squares, wasserstein, hinge, relativistic-average or relativistic-paired."""
+    label_smoothing: float = 0.0
+    """The real target is 1 - this; minimax and non-saturating only, below 0.5."""
+    optimizer: str | None = None
+    """sgd, rmsprop or adam, for both players."""
+    lr: float | None = None
+    """Learning rate of both players."""
+    lr_g: float | None = None
+    """Learning rate of the generator, where it differs."""
+    lr_d: float | None = None
+    """Learning rate of the discriminator, where it differs."""
+    schedule: str = "constant"
+    """Of the learning rates over the run: constant, linear or cosine, down to 0."""
+    beta1: float | None = None
+    """Adam's decay of the mean gradient."""
+    beta2: float | None = None
+    """Adam's decay of the squared gradient."""
+    amsgrad: bool = False
+    """Adam with the largest second moment so far."""
+    momentum: float = 0.0
+    """Of sgd."""
+    nesterov: bool = False
+    """sgd with Nesterov's look-ahead."""
+    weight_decay: float = 0.0
+    """Decoupled: every update shrinks the weights by lr times this."""
+    n_critic: int | None = None
+    """Discriminator updates for each generator update."""
+    weight_clip: float | None = None
+    """Clip the discriminator's weights to +- this after each update; 0 is off."""
+    gradient_clip: float = 0.0
+    """Scale each player's gradient down to this norm; 0 is off."""
+    ema: float = 0.0
+    """Decay of the moving average of the generator's weights that samples are drawn from; 0 is off."""
+    latent_dim: int | None = None
+    """Length of z."""
+    width: float = 1.0
+    """Factor on the hidden units of both networks."""
+    norm: str | None = None
+    """batch, layer or none, in presets that have the choice."""
+    log_every: int = 10
+    """Steps between lines of metrics.jsonl."""
+    sample_every: int = 100
+    """Steps between sample grids; 0 is only at the end."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints; 0 is only at the end."""
+    keep_checkpoints: int = 2
+    """How many of the newest checkpoints to keep."""
+
+    def resolved(self) -> "TrainConfig":
+        """The configuration with every choice made by the preset filled in.
+
+        Raises:
+            UserError: a value out of range, or one that does not go with another.
+        """
+        preset = get_preset(self.preset)
+        recipe = dataclasses.asdict(preset.recipe)
+        epochs = recipe.pop("epochs")
+        filled: dict[str, Any] = {name: value for name, value in recipe.items() if getattr(self, name) is None}
+        filled["preset"] = preset.name
+        if self.steps is None and self.epochs is None:
+            filled["epochs"] = epochs
+        config = dataclasses.replace(self, **filled)
+        config._check(preset)
+        return config
+
+    def _check(self, preset: Preset) -> None:
+        """Raise UserError for the first value that makes no sense."""
+        if self.steps is not None and self.epochs is not None:
+            raise UserError(f"give steps or epochs, not both (got {self.steps} and {self.epochs})")
+        at_least = {
+            "steps": 1,
+            "epochs": 1,
+            "image_size": 1,
+            "batch_size": SMALLEST_BATCH,
+            "seed": 0,
+            "n_critic": 1,
+            "latent_dim": 1,
+            "log_every": 1,
+            "sample_every": 0,
+            "checkpoint_every": 0,
+            "keep_checkpoints": 1,
+        }
+        for name, least in at_least.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"{name}: expected a whole number of at least {least}, got {value}")
+        if self.seed >= 1 << 63:
+            raise UserError(f"seed: expected a number below 2**63, got {self.seed}")
+        for name in ("lr", "lr_g", "lr_d", "width"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise UserError(f"{name}: expected a number above 0, got {value}")
+        for name in ("weight_decay", "weight_clip", "gradient_clip"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < float("inf"):
+                raise UserError(f"{name}: expected a number of at least 0, got {value}")
+        for name in ("beta1", "beta2", "momentum", "ema"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise UserError(f"{name}: expected a number in [0, 1), got {value}")
+        for name, choices in (("optimizer", OPTIMIZERS), ("schedule", tuple(SCHEDULES))):
+            if getattr(self, name) not in choices:
+                raise UserError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        if self.channels not in (None, 1, 3):
+            raise UserError(f"channels: expected 1 or 3, got {self.channels}")
+        if self.nesterov and not self.momentum:
+            raise UserError("nesterov needs a momentum above 0")
+        try:
+            get_loss(str(self.loss), self.label_smoothing)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        if preset.recipe.norm is None and self.norm is not None:
+            raise UserError(f"norm: {preset.name} has no choice of norm, got {self.norm}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """For config.toml: the fields by name, without those that are None."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, table: dict[str, Any], where: Path) -> "TrainConfig":
+        """Back from config.toml.
+
+        Raises:
+            UserError: a field is unknown, missing or of the wrong type.
+        """
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        unknown = sorted(set(table) - set(fields))
+        if unknown:
+            raise UserError(f"{where}: unknown field {unknown[0]!r}")
+        if "preset" not in table:
+            raise UserError(f"{where}: there is no preset in it")
+        for name, value in table.items():
+            expected = str(fields[name].type).replace(" | None", "")
+            actual = type(value).__name__
+            if actual != expected and not (actual == "int" and expected == "float"):
+                raise UserError(f"{where}: {name} should be of type {expected}, got {value!r}")
+        return cls(**table)

@@ -1,0 +1,99 @@
+"""The loop of a run: batches in, updates, and all that is logged, drawn and saved on the way."""
+
+import time
+
+from kernels.activations import sigmoid
+
+from ..data import Batches
+from .checkpoint import save
+from .diagnose import NonFiniteError, first_non_finite
+from .interrupt import StopRequest
+from .pictures import Pictures
+from .progress import Progress
+from .run_dir import RunDirectory
+from .trainer import Losses, Trainer
+
+
+def train(
+    trainer: Trainer, batches: Batches, run: RunDirectory, pictures: Pictures, progress: Progress, stop: StopRequest
+) -> None:
+    """Train to the trainer's last step, or until a stop is requested; either way everything is saved.
+
+    Raises:
+        NonFiniteError: a gradient held a NaN or an infinity. The weights from before that update are saved.
+        UserError: a file could not be written.
+    """
+    config, total = trainer.config, trainer.total_steps
+    assert total is not None
+    meter = _Meter(batches.batch_size, trainer.steps_done)
+    saved = -1 if trainer.steps_done == 0 else trainer.steps_done
+    if trainer.steps_done == 0:
+        pictures.sample_grid()
+    while trainer.steps_done < total and not stop.signal:
+        x, labels = batches.at(trainer.steps_done)
+        losses = trainer.step(x, labels)
+        step, last = trainer.steps_done, trainer.steps_done == total
+        progress.step(step)
+        if last or step % config.log_every == 0:
+            record = _record(trainer, batches, losses, meter.rate(step))
+            run.append_metrics(record)
+            progress.log(record)
+        if trainer.g.skipped or trainer.d.skipped:
+            _save(run, trainer)
+            raise NonFiniteError(_explain(trainer, first_non_finite(trainer, x)))
+        if _due(config.sample_every, step, last):
+            pictures.sample_grid()
+        if _due(config.checkpoint_every, step, last):
+            _save(run, trainer)
+            saved = step
+    if saved != trainer.steps_done:
+        _save(run, trainer)
+    if trainer.steps_done == total:
+        pictures.final()
+    else:
+        pictures.curves()
+
+
+class _Meter:
+    """Images per second since it was last asked."""
+
+    def __init__(self, batch_size: int, step: int) -> None:
+        self._batch_size = batch_size
+        self._time, self._step = time.perf_counter(), step
+
+    def rate(self, step: int) -> float:
+        now = time.perf_counter()
+        rate = (step - self._step) * self._batch_size / max(now - self._time, 1e-9)
+        self._time, self._step = now, step
+        return rate
+
+
+def _due(every: int, step: int, last: bool) -> bool:
+    return last or (every > 0 and step % every == 0)
+
+
+def _save(run: RunDirectory, trainer: Trainer) -> None:
+    save(run.checkpoints, trainer.checkpoint(), keep=trainer.config.keep_checkpoints)
+
+
+def _record(trainer: Trainer, batches: Batches, losses: Losses, rate: float) -> dict[str, float | int | None]:
+    """One line of metrics.jsonl; d_real and d_fake are mean probabilities of being real."""
+    assert trainer.logits is not None
+    u_real, u_fake = trainer.logits
+    return {
+        "step": trainer.steps_done,
+        "epoch": batches.epoch(trainer.steps_done - 1),
+        "loss_d": float(losses.d),
+        "loss_g": None if losses.g is None else float(losses.g),
+        "d_real": float(sigmoid(u_real).mean()),
+        "d_fake": float(sigmoid(u_fake).mean()),
+        "images_per_second": rate,
+    }
+
+
+def _explain(trainer: Trainer, place: str) -> str:
+    who = "discriminator" if trainer.d.skipped else "generator"
+    return (
+        f"stopped at step {trainer.steps_done}: the {who}'s gradient is not finite; first seen in {place}. "
+        "The weights from before that update are saved; try a lower --lr or --gradient-clip 1"
+    )

@@ -1,0 +1,67 @@
+"""A player: a network's parameters, gradient, optimizer and memory, and how a gradient is applied."""
+
+from typing import Any
+
+from kernels import Ops
+from kernels.types import Array
+
+from ..layer import Layer, Note
+from ..optim import SCHEDULES, SGD, Adam, Optimizer, RMSprop, clip_weights
+from ..params import ParamSet
+from .config import TrainConfig
+
+
+class Player:
+    """One side of the game.
+
+    Attributes:
+        params, grads: ParamSets of the network.
+        ops: the operations, with a workspace of this player's own.
+    """
+
+    def __init__(
+        self, network: Layer, in_shape: Any, ops: Ops, config: TrainConfig, lr: float, weight_clip: float = 0.0
+    ) -> None:
+        self.network, self.ops, self.config = network, ops, config
+        self.params = network.init(config.seed, in_shape, ops.dtype)
+        self.grads = self.params.like()
+        self.optimizer = make_optimizer(config, self.params, lr)
+        self.weight_clip = weight_clip
+
+    def zero_grad(self) -> ParamSet:
+        """Clear the gradient and return it."""
+        self.ops.fill(self.grads.flat, 0.0)
+        return self.grads
+
+    def apply(self, step: int, steps: int, cache: Note) -> None:
+        """Clip and apply the gradient at `step` of `steps`, then learn running statistics from `cache`."""
+        if self.config.gradient_clip:
+            self.ops.clip_norm(self.grads.flat, self.config.gradient_clip)
+        lr = self.optimizer.lr * SCHEDULES[self.config.schedule](step, steps)
+        self.optimizer.step(self.ops, self.params, self.grads, lr)
+        if self.weight_clip:
+            clip_weights(self.ops, self.params, self.weight_clip)
+        self.network.update_state(self.ops, self.params, cache)
+
+    @property
+    def skipped(self) -> int:
+        """How many updates were left out because the gradient was not finite."""
+        return int(self.optimizer.skipped)
+
+    def tensors(self, name: str) -> dict[str, Array]:
+        """Everything a checkpoint must hold of this player, by name."""
+        tensors = {f"{name}/{path}": view for path, view in self.params.named.items()}
+        for moment, values in self.optimizer.moments.items():
+            tensors |= {f"optimizer_{name}/{moment}/{path}": view for path, view in values.trainable().items()}
+        return tensors
+
+
+def make_optimizer(config: TrainConfig, params: ParamSet, lr: float) -> Optimizer:
+    """The optimizer that a resolved configuration names."""
+    if config.optimizer == "sgd":
+        return SGD(params, lr, config.momentum, config.nesterov, config.weight_decay)
+    if config.optimizer == "rmsprop":
+        return RMSprop(params, lr, weight_decay=config.weight_decay)
+    assert config.beta1 is not None
+    assert config.beta2 is not None
+    return Adam(params, lr, config.beta1, config.beta2, weight_decay=config.weight_decay, amsgrad=config.amsgrad)

@@ -1,0 +1,121 @@
+"""What a user sees while a run goes on: a live bar on a terminal, now and then a line elsewhere."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress(ABC):
+    """Follows a run from step `done` to step `total`; a context manager."""
+
+    def __init__(self, done: int, total: int) -> None:
+        self.done, self.total = done, total
+
+    @abstractmethod
+    def step(self, step: int) -> None:
+        """Step `step` is done."""
+
+    @abstractmethod
+    def log(self, record: Mapping[str, Any]) -> None:
+        """A line of metrics was written."""
+
+    @abstractmethod
+    def message(self, text: str) -> None:
+        """Say something that stays on the screen."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the screen in order."""
+
+
+class LiveProgress(Progress):
+    """A bar with losses, D(real), D(fake), images a second and the time left."""
+
+    def __init__(self, done: int, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        super().__init__(done, total)
+        self._bar = Bar(
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=20),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._task = self._bar.add_task("", total=total, completed=done)
+
+    def step(self, step: int) -> None:
+        """Move the bar."""
+        self._bar.update(self._task, completed=step)
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Show the numbers."""
+        self._bar.update(self._task, description=describe(record))
+
+    def message(self, text: str) -> None:
+        """Print above the bar."""
+        self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+class PlainProgress(Progress):
+    """A line of text every ten seconds and at the end, for logs and pipes."""
+
+    def __init__(self, done: int, total: int) -> None:
+        super().__init__(done, total)
+        self._start = self._last = time.monotonic()
+
+    def step(self, step: int) -> None:
+        """Nothing: lines come with the metrics."""
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Print, unless a line came a moment ago."""
+        now, step = time.monotonic(), record["step"]
+        if step < self.total and now - self._last < SECONDS_BETWEEN_LINES:
+            return
+        self._last = now
+        left = (now - self._start) / max(step - self.done, 1) * (self.total - step)
+        self.message(f"step {step}/{self.total}  {describe(record)}  {left:.0f} s left")
+
+    def message(self, text: str) -> None:
+        """Print to stderr at once."""
+        import sys
+
+        print(text, file=sys.stderr, flush=True)
+
+
+def describe(record: Mapping[str, Any]) -> str:
+    """The numbers of one line of metrics as short text."""
+    generator = "" if record["loss_g"] is None else f"G {record['loss_g']:.3f}  "
+    return (
+        f"D {record['loss_d']:.3f}  {generator}D(real) {record['d_real']:.2f}  D(fake) {record['d_fake']:.2f}  "
+        f"{record['images_per_second']:.0f} images/s"
+    )
+
+
+def progress(done: int, total: int) -> Progress:
+    """The live bar where stderr is a terminal, else lines."""
+    import sys
+
+    return LiveProgress(done, total) if sys.stderr.isatty() else PlainProgress(done, total)

@@ -1,0 +1,105 @@
+"""Start a run, resume one, or open one to sample from: what stands between the command line and the loop."""
+
+import dataclasses
+from pathlib import Path
+
+from ..data import Batches, Dataset, load
+from ..errors import UserError
+from .checkpoint import latest
+from .checkpoint import load as load_checkpoint
+from .config import TrainConfig
+from .interrupt import stop_on_signals
+from .loop import train
+from .pictures import Pictures
+from .progress import progress
+from .run_dir import RunDirectory, fresh_path
+from .trainer import Trainer
+
+RUNS = Path("runs")
+
+
+def start(config: TrainConfig, out: Path | None = None, overwrite: bool = False) -> tuple[RunDirectory, int]:
+    """Train a new run; returns its folder and the exit code. All input is checked before anything is written."""
+    config = config.resolved()
+    trainer, batches = _prepare(config)
+    path = out if out is not None else fresh_path(RUNS, f"{config.preset}-{batches.dataset.name}")
+    run = RunDirectory.create(path, config.to_dict(), overwrite)
+    with run.lock():
+        return run, _train(run, trainer, batches)
+
+
+def resume(path: Path, steps: int | None = None, data_dir: str | None = None) -> tuple[RunDirectory, int]:
+    """Go on with a run from its latest checkpoint (or from the start, if it was killed before the first).
+
+    Args:
+        path: the run's folder.
+        steps: a new total; the run's own by default.
+        data_dir: where the data set's files are now.
+    """
+    run = RunDirectory.open(path)
+    config = TrainConfig.from_dict(run.config, run.config_path)
+    if steps is not None:
+        config = dataclasses.replace(config, steps=steps, epochs=None)
+    if data_dir is not None:
+        config = dataclasses.replace(config, data_dir=data_dir)
+    trainer, batches = _prepare(config)
+    with run.lock():
+        newest = latest(run.checkpoints)
+        if newest is not None:
+            trainer.restore(load_checkpoint(newest))
+        assert trainer.total_steps is not None
+        if trainer.steps_done > trainer.total_steps:
+            raise UserError(
+                f"{path} is at step {trainer.steps_done} already; --steps {trainer.total_steps} lies behind"
+            )
+        if trainer.config.to_dict() != run.config:
+            run = dataclasses.replace(run, config=trainer.config.to_dict())
+            run.write_config()
+        run.rewind_metrics(trainer.steps_done)
+        run.rewind_samples(trainer.steps_done)
+        return run, _train(run, trainer, batches)
+
+
+def open_trained(path: Path) -> Trainer:
+    """The trainer of a run at its latest checkpoint; needs no data set."""
+    run = RunDirectory.open(path)
+    config = TrainConfig.from_dict(run.config, run.config_path)
+    newest = latest(run.checkpoints)
+    if newest is None:
+        raise UserError(f"{path} has no checkpoint yet: let it train to the first one")
+    checkpoint = load_checkpoint(newest)
+    trainer = Trainer(dataclasses.replace(config, schedule="constant"), tuple(checkpoint.extra["data_shape"]))
+    trainer.restore(checkpoint)
+    return trainer
+
+
+def load_data(config: TrainConfig) -> Dataset:
+    """The data set that a configuration names."""
+    return load(
+        config.data,
+        data_dir=config.data_dir,
+        seed=config.seed,
+        image_size=config.image_size,
+        channels=config.channels,
+    )
+
+
+def _prepare(config: TrainConfig) -> tuple[Trainer, Batches]:
+    """Load the data and build the networks."""
+    config = config.resolved()
+    assert config.batch_size is not None
+    batches = Batches(load_data(config), config.batch_size, config.seed)
+    total = config.steps if config.steps is not None else (config.epochs or 1) * batches.steps_per_epoch
+    return Trainer(config, batches.dataset.shape, total), batches
+
+
+def _train(run: RunDirectory, trainer: Trainer, batches: Batches) -> int:
+    """Run the loop; 0, or 130 after Ctrl-C. The caller holds the run's lock."""
+    assert trainer.total_steps is not None
+    with stop_on_signals() as stop, progress(trainer.steps_done, trainer.total_steps) as shown:
+        shown.message(
+            f"{trainer.config.preset} on {batches.dataset.name}: {trainer.params_g.count:,} + "
+            f"{trainer.params_d.count:,} parameters, steps {trainer.steps_done} to {trainer.total_steps}, {run.path}"
+        )
+        train(trainer, batches, run, Pictures(run, trainer, batches.dataset), shown, stop)
+    return stop.exit_code
