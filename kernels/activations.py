@@ -50,7 +50,9 @@ def _silu_df(x: Array, _: float) -> Array:
 
 
 def _where_positive(y: Array, right: Array | float, left: Array | float) -> Array:
-    return np.where(y > 0, right, left).astype(y.dtype, copy=False)
+    """Choose by the sign of y; numbers are cast first, since np.where would widen float32 to float64."""
+    right, left = (np.asarray(side, y.dtype) for side in (right, left))
+    return np.where(y > 0, right, left)
 
 
 FORMULAS: dict[str, Formula] = {
@@ -60,8 +62,8 @@ FORMULAS: dict[str, Formula] = {
         ddf=None,
     ),
     "leaky_relu": Formula(
-        f=lambda z, slope: _where_positive(z, z, slope * z),
-        df=lambda y, slope: _where_positive(y, 1, slope),
+        f=lambda z, slope: np.maximum(z, slope * z),  # = the usual two cases, since 0 <= slope < 1
+        df=lambda y, slope: np.maximum((y > 0).astype(y.dtype), slope),
         ddf=None,
         default=0.2,
         parametric=True,

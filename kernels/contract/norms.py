@@ -56,6 +56,7 @@ class NormOps(OpsBase):
     ) -> Array:
         """Normalise with given statistics (C,); beta or mean None stand for zero."""
         self._check_norm("channel_norm", x, gamma, beta)
+        self._check_statistics("channel_norm", mean, var, gamma.shape)
         act = fusable(activation, "channel_norm")
         self.calls["channel_norm"] += 1
         y = self.empty(x.shape)
@@ -143,15 +144,19 @@ class NormOps(OpsBase):
         dbeta: Array | None,
     ) -> None:
         self._check_norm(op, x, gamma, dbeta)
-        self.check_float(op, dz=dz, mean=mean, var=var, dgamma=dgamma)
+        self._check_statistics(op, mean, var, statistics)
+        self.check_float(op, dz=dz, dgamma=dgamma)
         require(dz.shape == x.shape, f"{op}: dz is {dz.shape}, x is {x.shape}")
         require(
             dgamma is None or dgamma.shape == gamma.shape,
             f"{op}: dgamma is {dgamma is not None and dgamma.shape}, gamma {gamma.shape}",
         )
+
+    def _check_statistics(self, op: str, mean: Array | None, var: Array, shape: tuple[int, ...]) -> None:
+        self.check_float(op, mean=mean, var=var)
         require(
-            var.shape == statistics and (mean is None or mean.shape == statistics),
-            f"{op}: mean and var must be {statistics}, got {None if mean is None else mean.shape} and {var.shape}",
+            var.shape == shape and (mean is None or mean.shape == shape),
+            f"{op}: mean and var must be {shape}, got {None if mean is None else mean.shape} and {var.shape}",
         )
 
     @abstractmethod
