@@ -55,9 +55,11 @@ class OpsBase:
     def rewound(self) -> Iterator[None]:
         """Run a block whose buffers and random draws are undone at its end: for a probe inside a step."""
         step, call = self.rng.step, self.rng._call
-        with self.scratch():
-            yield
-        self.rng.step, self.rng._call = step, call
+        try:
+            with self.scratch():
+                yield
+        finally:
+            self.rng.step, self.rng._call = step, call
 
     def check_float(self, op: str, **arrays: Array | None) -> None:
         """Raise unless every given array has the backend's dtype and is C-contiguous."""

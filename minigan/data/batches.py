@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from minigan.data.dataset import Dataset, FloatArray, IntArray
-from minigan.data.rng import philox
-from minigan.errors import UserError
+from ..errors import UserError
+from .dataset import Dataset, FloatArray, IntArray
+from .rng import philox
 
 
 def permutation(n: int, seed: int, epoch: int) -> IntArray:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from minigan.data.dataset import ArrayDataset, ByteArray
-from minigan.data.download import fetch
-from minigan.data.files import find, read, search_folders
-from minigan.errors import UserError
+from ..errors import UserError
+from .dataset import ArrayDataset, ByteArray
+from .download import fetch
+from .files import find, read, search_folders
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 TARBALL = "cifar-10-binary.tar.gz"

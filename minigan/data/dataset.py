@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from minigan.errors import UserError
+from ..errors import UserError
 
 ByteArray = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]

@@ -6,8 +6,8 @@ pooch checks the SHA-256 of what came and only then renames it into place; reque
 from collections.abc import Sequence
 from pathlib import Path
 
-from minigan.data.files import gunzip
-from minigan.errors import UserError
+from ..errors import UserError
+from .files import gunzip
 
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 16

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from minigan.errors import UserError
+from ..errors import UserError
 
 
 def roots(data_dir: str | Path | None = None) -> list[Path]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minigan.data.dataset import ByteArray, FloatArray, IntArray, to_float
-from minigan.errors import UserError
+from ..errors import UserError
+from .dataset import ByteArray, FloatArray, IntArray, to_float
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from minigan.data.dataset import ByteArray
-from minigan.errors import UserError
+from ..errors import UserError
+from .dataset import ByteArray
 
 UNSIGNED_BYTE = 8
 

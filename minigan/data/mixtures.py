@@ -6,8 +6,8 @@ Sources: ring and grid are those of Srivastava et al., "VEEGAN", 2017, with the 
 
 import numpy as np
 
-from minigan.data.dataset import ArrayDataset, FloatArray
-from minigan.data.rng import philox
+from .dataset import ArrayDataset, FloatArray
+from .rng import philox
 
 POINTS = 100_000
 

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigan.data.dataset import ArrayDataset, ByteArray
-from minigan.data.download import fetch
-from minigan.data.files import find, read, search_folders
-from minigan.data.idx import parse_idx
-from minigan.errors import UserError
+from ..errors import UserError
+from .dataset import ArrayDataset, ByteArray
+from .download import fetch
+from .files import find, read, search_folders
+from .idx import parse_idx
 
 DIGITS = tuple("0123456789")
 GARMENTS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")

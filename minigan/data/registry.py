@@ -5,13 +5,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from minigan.data.cifar10 import cifar10
-from minigan.data.dataset import Dataset
-from minigan.data.folder import ImageFolder, height_width
-from minigan.data.mixtures import grid, ring, swiss_roll
-from minigan.data.mnist import mnist, mnist5k
-from minigan.data.stacked import StackedMnist
-from minigan.errors import UserError
+from ..errors import UserError
+from .cifar10 import cifar10
+from .dataset import Dataset
+from .folder import ImageFolder, height_width
+from .mixtures import grid, ring, swiss_roll
+from .mnist import mnist, mnist5k
+from .stacked import StackedMnist
 
 Split = Literal["train", "test"]
 

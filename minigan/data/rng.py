@@ -4,7 +4,7 @@ from zlib import crc32
 
 import numpy as np
 
-from minigan.errors import UserError
+from ..errors import UserError
 
 
 def philox(seed: int, use: str, index: int = 0) -> np.random.Philox:

@@ -6,9 +6,9 @@ Srivastava et al., "VEEGAN", 2017, whose 128,000 fixed stacks set the length.
 
 import numpy as np
 
-from minigan.data.dataset import ArrayDataset, FloatArray, IntArray, to_float
-from minigan.data.rng import philox
-from minigan.errors import UserError
+from ..errors import UserError
+from .dataset import ArrayDataset, FloatArray, IntArray, to_float
+from .rng import philox
 
 STACKS = 128_000
 

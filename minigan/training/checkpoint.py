@@ -14,8 +14,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from minigan.errors import UserError
-from minigan.training.files import atomic_path, one_line_errors, step_files, step_path
+from ..errors import UserError
+from .files import atomic_path, one_line_errors, step_files, step_path
 
 FORMAT = "1"
 SUFFIX = ".safetensors"

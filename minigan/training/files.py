@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from minigan.errors import UserError
+from ..errors import UserError
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from .trainer import Trainer
 
 GRID_SIDE = 8  # images a side of the sample grid
 POINTS = 2000  # samples shown of a 2-D data set
-PIXELS = 480  # a grid of small images is enlarged to about this width
+PIXELS = 480  # a grid of small images is enlarged to at least this width
 
 
 class Pictures:
@@ -49,7 +49,7 @@ class Pictures:
 def grid_png(images: Array, columns: int | None = None) -> bytes:
     """Images (n, H, W, C) in [-1, 1] as one PNG, small ones enlarged."""
     grid = viz.image_grid(images, columns)
-    return viz.png(grid, scale=max(1, PIXELS // grid.shape[1]))
+    return viz.png(grid, scale=max(1, -(-PIXELS // grid.shape[1])))
 
 
 def interpolation_png(trainer: Trainer, rows: int, columns: int, seed: int | None = None) -> bytes:

@@ -20,8 +20,8 @@ from typing import Any, Self, TextIO
 
 import tomli_w
 
-from minigan.errors import UserError
-from minigan.training.files import atomic_write_text, one_line_errors, remove_stale, step_files, step_path
+from ..errors import UserError
+from .files import atomic_write_text, one_line_errors, remove_stale, step_files, step_path
 
 if sys.platform != "win32":
     import fcntl

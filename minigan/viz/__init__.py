@@ -3,10 +3,10 @@
 matplotlib and Pillow are imported by the functions that draw with them, so that importing this package costs nothing.
 """
 
-from minigan.viz.animation import gif
-from minigan.viz.curves import loss_curves_png
-from minigan.viz.grids import image_grid, png
-from minigan.viz.interpolate import interpolation_latents, slerp
-from minigan.viz.points import scatter_png
+from .animation import gif
+from .curves import loss_curves_png
+from .grids import image_grid, png
+from .interpolate import interpolation_latents, slerp
+from .points import scatter_png
 
 __all__ = ["gif", "image_grid", "interpolation_latents", "loss_curves_png", "png", "scatter_png", "slerp"]
