@@ -156,7 +156,7 @@ def parse(arguments: Sequence[str] | None = None) -> Command:
 
 def one_line(box: str) -> str:
     """The parser's framed message without frame, line breaks and title."""
-    lines = [re.sub(r"[─╭╮╰╯│]", " ", line).strip() for line in box.splitlines()[1:]]
+    lines = [re.sub(r"[─╭╮╰╯│]|-{3,}|^[|+]|[|+]$", " ", line).strip() for line in box.splitlines()[1:]]
     return re.sub(r"\s+", " ", " ".join(lines)).strip()
 
 
@@ -176,6 +176,8 @@ def main() -> None:
     except NonFiniteError as error:
         print(f"minigan: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    except MemoryError as error:
+        fail(f"not enough memory: {error or 'a smaller --batch-size or --width needs less'}")
     except KeyboardInterrupt:
         print("minigan: interrupted", file=sys.stderr)
         raise SystemExit(130) from None

@@ -35,10 +35,7 @@ def _farewell(path: Path, code: int) -> int:
     if code:
         print(f"Stopped and saved. Go on with: minigan train --resume {path}")
     else:
-        print(
-            f"Done: {path}/samples (grids), {path}/plots (curves, interpolation, training.gif). "
-            f"Try: minigan sample {path} --interpolate"
-        )
+        print(f"Done: {path}/samples (grids), {path}/plots (curves, training.gif). Try: minigan sample {path}")
     return code
 
 
@@ -51,8 +48,8 @@ def sample(path: Path, count: int, out: Path | None, seed: int, interpolate: boo
 
     if count < 1:
         raise UserError(f"--count: expected at least 1, got {count}")
-    if seed < 0:
-        raise UserError(f"--seed: expected at least 0, got {seed}")
+    if not 0 <= seed < 1 << 64:
+        raise UserError(f"--seed: expected 0 <= seed < 2**64, got {seed}")
     stem = "interpolation" if interpolate else "sample"
     target = out if out is not None else path / "plots" / f"{stem}-seed{seed}.png"
     if out is not None and out.suffix.lower() != ".png":
@@ -87,8 +84,6 @@ def presets(name: str, data: str, width: float) -> int:
         return 0
     if data not in SHAPES:
         raise UserError(f"--data: expected one of {', '.join(SHAPES)}, got {data}")
-    if not width > 0:
-        raise UserError(f"--width: expected a number above 0, got {width}")
     preset = get_preset(name)
     recipe = preset.recipe
     generator, discriminator = preset.networks(Options(SHAPES[data], recipe.latent_dim, width, recipe.norm))
@@ -137,9 +132,8 @@ def info() -> int:
     """Versions, backends, data."""
     from .data.files import roots
 
-    print(
-        f"minigan {_version('minigan')}, Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} CPUs"
-    )
+    print(f"minigan {_version('minigan')} on Python {platform.python_version()}")
+    print(f"machine {platform.machine()}, {os.cpu_count()} CPUs")
     print(", ".join(f"{name} {_version(name)}" for name in ("numpy", "numba", "matplotlib", "safetensors")))
     for name, reason in kernels.available().items():
         print(f"backend {name}: {'works' if reason is None else f'not here: {reason}'}")

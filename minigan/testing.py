@@ -45,6 +45,7 @@ from .layers import (
     Tanh,
     Upsample2d,
 )
+from .params import ParamSet
 
 Draw: TypeAlias = st.DrawFn
 LayerAndShape: TypeAlias = tuple[Layer, Any]
@@ -172,6 +173,14 @@ def random_like(value: Any, seed: int) -> Any:
         return rng.standard_normal(member.shape).astype(member.dtype)
 
     return draw(value)
+
+
+def random_params(layer: Layer, in_shape: Any, seed: int, dtype: np.typing.DTypeLike = np.float64) -> ParamSet:
+    """Initial values plus noise, so that no gain is 1 and no bias 0; state stays as it is at the start."""
+    p, rng = layer.init(seed, in_shape, dtype), np.random.default_rng(seed)
+    for view in p.trainable().values():
+        view += 0.5 * rng.standard_normal(view.shape)
+    return p
 
 
 # --- layers -----------------------------------------------------------------------------------------------------------

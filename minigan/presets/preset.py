@@ -10,6 +10,8 @@ from ..layer import Layer
 from ..layers import BatchNorm, LayerNorm, LeakyReLU, ReLU
 
 NORMS = ("batch", "layer", "none")
+LARGEST_WIDTH = 1000
+LARGEST_LATENT_DIM = 1_000_000
 SHIFT_INVARIANT_LOSSES = ("wasserstein", "relativistic-average", "relativistic-paired")
 """They do not change when a constant is added to all logits, so a last bias has gradient zero."""
 
@@ -43,12 +45,21 @@ class Options:
         latent_dim: length of z.
         width: factor on the hidden units; 1 is the published size.
         norm: "batch", "layer" or "none", in presets that have the choice.
+
+    Raises:
+        UserError: width or latent_dim out of range.
     """
 
     data_shape: Shape
     latent_dim: int
     width: float = 1.0
     norm: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.width <= LARGEST_WIDTH:
+            raise UserError(f"width: expected a number above 0, up to {LARGEST_WIDTH}, got {self.width}")
+        if not 1 <= self.latent_dim <= LARGEST_LATENT_DIM:
+            raise UserError(f"latent_dim: expected 1 to {LARGEST_LATENT_DIM}, got {self.latent_dim}")
 
     def units(self, published: int) -> int:
         """A published number of hidden units times the width, at least 2."""

@@ -21,6 +21,10 @@ FORMAT = "1"
 SUFFIX = ".safetensors"
 
 
+class NonFiniteStateError(ValueError):
+    """What should be saved holds a NaN or an infinity."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A run's state after `step` updates.
@@ -39,14 +43,14 @@ class Checkpoint:
 def save(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
     """Write `folder/step_0000600.safetensors`; once it is in place, keep the latest `keep` up to this step.
 
-    Contiguous tensors are written from where they are, without a copy. A tensor that is not finite is a ValueError: a
-    run could not go on from it.
+    Contiguous tensors are written from where they are, without a copy. A tensor that is not finite raises
+    NonFiniteStateError: a run could not go on from it.
     """
     if keep < 1:
         raise ValueError(f"save: keep is {keep}, expected 1 or more")
     for name, tensor in checkpoint.tensors.items():
         if not np.isfinite(tensor).all():
-            raise ValueError(f"save: {name} holds NaN or infinity at step {checkpoint.step}")
+            raise NonFiniteStateError(f"{name} holds NaN or infinity at step {checkpoint.step}")
     # safetensors reads the memory of an array as if it were contiguous, whatever its strides are.
     tensors = {name: np.asarray(tensor, order="C") for name, tensor in checkpoint.tensors.items()}
     metadata = {

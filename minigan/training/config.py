@@ -1,6 +1,7 @@
 """The configuration of a run: what a user may set, what a preset fills in, and what config.toml holds."""
 
 import dataclasses
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,8 +172,7 @@ class TrainConfig:
         if "preset" not in table:
             raise UserError(f"{where}: there is no preset in it")
         for name, value in table.items():
-            expected = str(fields[name].type).replace(" | None", "")
-            actual = type(value).__name__
-            if actual != expected and not (actual == "int" and expected == "float"):
-                raise UserError(f"{where}: {name} should be of type {expected}, got {value!r}")
+            expected, *_ = typing.get_args(fields[name].type) or (fields[name].type,)
+            if type(value) is not expected and (type(value), expected) != (int, float):
+                raise UserError(f"{where}: {name} should be of type {expected.__name__}, got {value!r}")
         return cls(**table)

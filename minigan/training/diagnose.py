@@ -25,9 +25,10 @@ def first_non_finite(trainer: Trainer, x: Array) -> str:
     if not np.isfinite(x).all():
         return "the batch of real data itself"
     step, z_shape = trainer.steps_done - 1, (len(x), int(trainer.config.latent_dim or 0))
+    trainer.d.ops.begin_step(step)  # the players share one stream of random numbers: each draws what it drew in the step
     for player, use in ((trainer.d, Use.LATENT_D), (trainer.g, Use.LATENT_G)):
         ops = player.ops
-        ops.begin_step(step)
+        ops.workspace.reset()
         z = ops.random_normal(z_shape, use)
         found, fake = _first_bad_layer(ops, trainer.generator, trainer.params_g, z, "generator")
         for name, batch in (("real", x), ("fake", fake)):
@@ -37,8 +38,9 @@ def first_non_finite(trainer: Trainer, x: Array) -> str:
         if found is not None:
             return f"the output of {found}"
     gradients = ((d_grad, trainer.d, Use.LATENT_D, "discriminator"), (g_grad, trainer.g, Use.LATENT_G, "generator"))
+    trainer.d.ops.begin_step(step)
     for gradient, player, use, name in gradients:
-        player.ops.begin_step(step)
+        player.ops.workspace.reset()
         z = player.ops.random_normal(z_shape, use)
         gradient(player.ops, trainer.gan, trainer.params_g, trainer.params_d, x, z, player.zero_grad())
         for path, g in reversed(player.grads.trainable().items()):

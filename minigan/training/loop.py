@@ -2,10 +2,12 @@
 
 import time
 
+import numpy as np
+
 from kernels.activations import sigmoid
 
 from ..data import Batches
-from .checkpoint import save
+from .checkpoint import NonFiniteStateError, save
 from .diagnose import NonFiniteError, first_non_finite
 from .interrupt import StopRequest
 from .pictures import Pictures
@@ -14,13 +16,15 @@ from .run_dir import RunDirectory
 from .trainer import Losses, Trainer
 
 
+@np.errstate(over="ignore", invalid="ignore")  # the optimizers' guard sees what overflows, NonFiniteError explains it
 def train(
     trainer: Trainer, batches: Batches, run: RunDirectory, pictures: Pictures, progress: Progress, stop: StopRequest
 ) -> None:
     """Train to the trainer's last step, or until a stop is requested; either way everything is saved.
 
     Raises:
-        NonFiniteError: a gradient held a NaN or an infinity. The weights from before that update are saved.
+        NonFiniteError: a gradient held a NaN or an infinity: the weights from before that update are saved. Or an update
+            left one in the weights: the last checkpoint stays.
         UserError: a file could not be written.
     """
     config, total = trainer.config, trainer.total_steps
@@ -73,7 +77,10 @@ def _due(every: int, step: int, last: bool) -> bool:
 
 
 def _save(run: RunDirectory, trainer: Trainer) -> None:
-    save(run.checkpoints, trainer.checkpoint(), keep=trainer.config.keep_checkpoints)
+    try:
+        save(run.checkpoints, trainer.checkpoint(), keep=trainer.config.keep_checkpoints)
+    except NonFiniteStateError as error:
+        raise NonFiniteError(f"stopped: {error}; it is not saved, earlier checkpoints stay; try a lower --lr") from error
 
 
 def _record(trainer: Trainer, batches: Batches, losses: Losses, rate: float) -> dict[str, float | int | None]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigan.viz import style
+from . import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minigan.viz import style
+from . import style
 
 
 def scatter_png(
