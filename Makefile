@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
+# Half the width and batch, and a loss that learns fast: the most readable digits that two cores make in two minutes.
+DEMO_FLAGS := --width 0.5 --batch-size 32 --latent-dim 24 --loss relativistic-average --lr 1e-3 --schedule linear \
+              --ema 0.99 --steps 2500
 
 .PHONY: demo test oracle lint pictures clean help
 
@@ -33,7 +36,7 @@ $(VENV)/installed-peers: $(VENV)/installed-test
 	@touch $@
 
 demo: $(VENV)/installed
-	@$(BIN)/minigan train dcgan --batch-size 32 --steps 1000 --lr 5e-4 --ema 0.99 --sample-every 50 --out $(DEMO) --overwrite
+	@$(BIN)/minigan train dcgan $(DEMO_FLAGS) --out $(DEMO) --overwrite
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest

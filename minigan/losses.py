@@ -188,6 +188,19 @@ LOSSES: dict[str, Callable[..., Loss]] = {
     "relativistic-paired": relativistic_paired,
 }
 SMOOTHABLE = ("minimax", "non-saturating")
+SHIFT_INVARIANT_LOSSES = ("wasserstein", "relativistic-average", "relativistic-paired")
+"""They do not change when a constant is added to all logits: a last bias has gradient zero, and a logit alone says
+nothing, only its difference to others does."""
+
+
+def realness(loss: Loss, u_real: Array, u_fake: Array) -> tuple[float, float]:
+    """(D(real), D(fake)): the mean probability of being real that D gives to each batch, between 0 and 1.
+
+    Under a loss of SHIFT_INVARIANT_LOSSES it is that of being more real than the average of the other batch.
+    """
+    relative = loss.name in SHIFT_INVARIANT_LOSSES
+    real, fake = (u_fake.mean(), u_real.mean()) if relative else (0.0, 0.0)
+    return float(sigmoid(u_real - real).mean()), float(sigmoid(u_fake - fake).mean())
 
 
 def get_loss(name: str, label_smoothing: float = 0.0) -> Loss:

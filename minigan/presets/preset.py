@@ -8,12 +8,11 @@ from kernels.types import Shape
 from ..errors import UserError
 from ..layer import Layer
 from ..layers import BatchNorm, LayerNorm, LeakyReLU, ReLU
+from ..losses import SHIFT_INVARIANT_LOSSES
 
 NORMS = ("batch", "layer", "none")
 LARGEST_WIDTH = 1000
 LARGEST_LATENT_DIM = 1_000_000
-SHIFT_INVARIANT_LOSSES = ("wasserstein", "relativistic-average", "relativistic-paired")
-"""They do not change when a constant is added to all logits, so a last bias has gradient zero."""
 
 
 @dataclass(frozen=True)

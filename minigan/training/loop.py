@@ -4,9 +4,8 @@ import time
 
 import numpy as np
 
-from kernels.activations import sigmoid
-
 from ..data import Batches
+from ..losses import realness
 from .checkpoint import NonFiniteStateError, save
 from .diagnose import NonFiniteError, first_non_finite
 from .interrupt import StopRequest
@@ -80,20 +79,22 @@ def _save(run: RunDirectory, trainer: Trainer) -> None:
     try:
         save(run.checkpoints, trainer.checkpoint(), keep=trainer.config.keep_checkpoints)
     except NonFiniteStateError as error:
-        raise NonFiniteError(f"stopped: {error}; it is not saved, earlier checkpoints stay; try a lower --lr") from error
+        raise NonFiniteError(
+            f"stopped: {error}; it is not saved, earlier checkpoints stay; try a lower --lr"
+        ) from error
 
 
 def _record(trainer: Trainer, batches: Batches, losses: Losses, rate: float) -> dict[str, float | int | None]:
-    """One line of metrics.jsonl; d_real and d_fake are mean probabilities of being real."""
+    """One line of metrics.jsonl; see `realness` for d_real and d_fake."""
     assert trainer.logits is not None
-    u_real, u_fake = trainer.logits
+    d_real, d_fake = realness(trainer.gan.loss, *trainer.logits)
     return {
         "step": trainer.steps_done,
         "epoch": batches.epoch(trainer.steps_done - 1),
         "loss_d": float(losses.d),
         "loss_g": None if losses.g is None else float(losses.g),
-        "d_real": float(sigmoid(u_real).mean()),
-        "d_fake": float(sigmoid(u_fake).mean()),
+        "d_real": d_real,
+        "d_fake": d_fake,
         "images_per_second": rate,
     }
 
