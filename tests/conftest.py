@@ -1,0 +1,23 @@
+"""Settings of the whole suite.
+
+NumPy's floating-point warnings (overflow, invalid, division by zero) need no setting: pyproject makes warnings errors.
+"""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# Before NumPy is loaded: arrays in tests are tiny, so threads of BLAS would spend their time waiting for each other.
+for library in ("OPENBLAS", "OMP", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+settings.register_profile(
+    "deterministic",
+    derandomize=True,  # the same cases in every run, so that a failure is somebody's change
+    deadline=None,
+    print_blob=True,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("search", settings.get_profile("deterministic"), derandomize=False, max_examples=2000)
+settings.load_profile("deterministic")  # pytest --hypothesis-profile=search looks for new cases instead

@@ -1,0 +1,32 @@
+"""Every test of operations runs on every backend that works here, in float32 and float64, by asking for `new_ops`."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import kernels
+from kernels import Ops
+
+NewOps = Callable[..., Ops]
+
+
+@pytest.fixture(scope="session", params=[name for name, why_not in kernels.available().items() if why_not is None])
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="session", params=["float32", "float64"])
+def dtype(request: pytest.FixtureRequest) -> np.dtype:
+    return np.dtype(request.param)
+
+
+@pytest.fixture(scope="session")
+def new_ops(backend: str, dtype: np.dtype) -> NewOps:
+    """A factory, so that each example of a hypothesis test starts with fresh operations."""
+    return lambda **arguments: kernels.get_ops(backend, dtype=dtype, **arguments)
+
+
+@pytest.fixture
+def ops(new_ops: NewOps) -> Ops:
+    return new_ops()

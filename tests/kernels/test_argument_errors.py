@@ -1,0 +1,219 @@
+"""A mistake in a call gets one sentence that names the operation and the shapes at odds."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import kernels
+from kernels import Ops, Use, activation
+
+ONES, NO_PADS = (1, 1), (0, 0, 0, 0)
+
+
+class Case:
+    """A call that must fail, and what its message must contain."""
+
+    def __init__(self, call: Callable[[Ops, Any], Any], *parts: str, error: type[Exception] = ValueError) -> None:
+        self.call, self.parts, self.error = call, parts, error
+
+
+CASES = {
+    "matmul inner axes": Case(lambda ops, a: ops.matmul(a(2, 3), a(4, 5)), "matmul", "(2, 3)", "(4, 5)", "3", "4"),
+    "matmul transposed": Case(
+        lambda ops, a: ops.matmul(a(2, 3), a(3, 5), trans_a=True), "(2, 3) transposed", "(3, 5)", "2 columns", "3 rows"
+    ),
+    "matmul of an image": Case(lambda ops, a: ops.matmul(a(2, 3, 4), a(4, 5)), "two matrices", "(2, 3, 4)", "(4, 5)"),
+    "matmul bias": Case(lambda ops, a: ops.matmul(a(2, 3), a(3, 5), bias=a(3)), "bias is (3,)", "expected (5,)"),
+    "matmul out": Case(lambda ops, a: ops.matmul(a(2, 3), a(3, 5), out=a(5, 2)), "result is (2, 5)", "out is (5, 2)"),
+    "matmul accumulate": Case(lambda ops, a: ops.matmul(a(2, 3), a(3, 5), accumulate=True), "accumulate", "out="),
+    "matmul accumulate with bias": Case(
+        lambda ops, a: ops.matmul(a(2, 3), a(3, 5), out=a(2, 5), bias=a(5), accumulate=True), "accumulate", "no bias"
+    ),
+    "matmul accumulate with activation": Case(
+        lambda ops, a: ops.matmul(a(2, 3), a(3, 5), out=a(2, 5), activation=activation("relu"), accumulate=True),
+        "accumulate", "no activation",
+    ),
+    "matmul fused SiLU": Case(
+        lambda ops, a: ops.matmul(a(2, 3), a(3, 5), activation=activation("silu")), "matmul", "silu", "as a layer"
+    ),
+    "conv2d channels": Case(
+        lambda ops, a: ops.conv2d(a(1, 5, 5, 3), a(2, 2, 4, 1), ONES, NO_PADS),
+        "conv2d", "3 channels", "expects 4", "(1, 5, 5, 3)", "(2, 2, 4, 1)",
+    ),
+    "conv2d ranks": Case(
+        lambda ops, a: ops.conv2d(a(5, 5, 3), a(2, 2, 3, 1), ONES, NO_PADS),
+        "(N, H, W, C)", "(5, 5, 3)",
+    ),
+    "conv2d kernel too large": Case(
+        lambda ops, a: ops.conv2d(a(1, 2, 5, 3), a(4, 2, 3, 1), ONES, (1, 0, 0, 0)), "4x2", "2x5", "(1, 0, 0, 0)"
+    ),
+    "conv2d bias": Case(
+        lambda ops, a: ops.conv2d(a(1, 5, 5, 3), a(2, 2, 3, 4), ONES, NO_PADS, bias=a(3)), "bias is (3,)", "(4,)"
+    ),
+    "conv2d_input_grad channels": Case(
+        lambda ops, a: ops.conv2d_input_grad(a(1, 4, 4, 3), a(2, 2, 3, 4), ONES, NO_PADS, (5, 5)),
+        "conv2d_input_grad", "3 channels", "expects 4",
+    ),
+    "conv2d_input_grad windows": Case(
+        lambda ops, a: ops.conv2d_input_grad(a(1, 4, 4, 1), a(2, 2, 3, 1), (2, 1), NO_PADS, (5, 5)),
+        "4x4", "5x5", "stride (2, 1)", "gives 2x4",
+    ),
+    "conv2d_input_grad bias": Case(
+        lambda ops, a: ops.conv2d_input_grad(a(1, 4, 4, 1), a(2, 2, 3, 1), ONES, NO_PADS, (5, 5), bias=a(1)),
+        "bias is (1,)", "(3,)",
+    ),
+    "conv2d_weight_grad batch": Case(
+        lambda ops, a: ops.conv2d_weight_grad(a(2, 5, 5, 3), a(3, 4, 4, 1), ONES, NO_PADS, (2, 2)),
+        "conv2d_weight_grad", "2 samples", "has 3",
+    ),
+    "conv2d_weight_grad windows": Case(
+        lambda ops, a: ops.conv2d_weight_grad(a(2, 5, 5, 3), a(2, 5, 4, 1), ONES, NO_PADS, (2, 2)), "5x4", "gives 4x4"
+    ),
+    "conv2d_weight_grad accumulate": Case(
+        lambda ops, a: ops.conv2d_weight_grad(a(2, 5, 5, 3), a(2, 4, 4, 1), ONES, NO_PADS, (2, 2), accumulate=True),
+        "accumulate", "out=",
+    ),
+    "add does not broadcast": Case(lambda ops, a: ops.add(a(2, 3), a(3)), "add", "(2, 3)", "(3,)"),
+    "multiply does not broadcast": Case(lambda ops, a: ops.multiply(a(2, 1), a(2, 3)), "multiply", "(2, 1)", "(2, 3)"),
+    "axpy": Case(lambda ops, a: ops.axpy(1.0, a(2, 3), a(3, 2)), "axpy", "(2, 3)", "(3, 2)"),
+    "activation_grad dy": Case(lambda ops, a: ops.activation_grad(None, a(2, 3), a(2, 4)), "(2, 3)", "(2, 4)"),
+    "activation_grad of nothing": Case(lambda ops, a: ops.activation_grad(None, None, a(2, 4)), "both None"),
+    "activation_grad db": Case(
+        lambda ops, a: ops.activation_grad(None, a(2, 4), a(2, 4), db=a(3)), "db is (3,)", "(2, 4)"
+    ),
+    "activation_double_grad": Case(
+        lambda ops, a: ops.activation_double_grad(None, a(2, 3), None, a(2, 4)),
+        "(2, 3)", "(2, 4)",
+    ),
+    "sum_rows out": Case(lambda ops, a: ops.sum_rows(a(2, 3), out=a(2)), "sum_rows", "(3,)", "(2,)"),
+    "sum_rows accumulate": Case(lambda ops, a: ops.sum_rows(a(2, 3), accumulate=True), "accumulate", "out="),
+    "concat": Case(
+        lambda ops, a: ops.concat([a(2, 3), a(4, 3)], axis=-1),
+        "concat", "(4, 3)", "(2, 3)", "axis other than 1",
+    ),
+    "split": Case(lambda ops, a: ops.split(a(2, 5), [2, 2]), "split", "(2, 2)", "(2, 5)"),
+    "gather_rows label": Case(lambda ops, a: ops.gather_rows(a(4, 3), np.array([0, 4])), "from 0 to 4", "[0, 4)"),
+    "gather_rows negative label": Case(lambda ops, a: ops.gather_rows(a(4, 3), np.array([-1, 2])), "from -1 to 2"),
+    "gather_rows float labels": Case(
+        lambda ops, a: ops.gather_rows(a(4, 3), a(2)),
+        "whole-number", "(2,)", error=TypeError,
+    ),
+    "gather_rows one-hot labels": Case(
+        lambda ops, a: ops.gather_rows(a(4, 3), np.eye(4, dtype=int)), "(N,)", "(4, 4)", error=TypeError
+    ),
+    "gather_rows table": Case(lambda ops, a: ops.gather_rows(a(4, 3, 2), np.array([0])), "(K, F)", "(4, 3, 2)"),
+    "scatter_add_rows": Case(
+        lambda ops, a: ops.scatter_add_rows(a(4, 3), np.array([0, 1]), a(3, 3)), "(3, 3)", "(2,)", "(4, 3)"
+    ),
+    "softmax_cross_entropy labels": Case(
+        lambda ops, a: ops.softmax_cross_entropy(a(3, 4), np.array([0, 1])), "(2,)", "(3, 4)"
+    ),
+    "softmax_cross_entropy label": Case(
+        lambda ops, a: ops.softmax_cross_entropy(a(2, 4), np.array([0, 4])), "from 0 to 4", "[0, 4)"
+    ),
+    "dropout_mask": Case(lambda ops, _: ops.dropout_mask((2,), 1.0), "dropout_mask", "[0, 1)", "1.0"),
+    "batch_norm": Case(
+        lambda ops, a: ops.batch_norm(a(2, 3), a(4), a(3), 0.1),
+        "3 channels", "gamma is (4,)", "(2, 3)",
+    ),
+    "layer_norm": Case(lambda ops, a: ops.layer_norm(a(2, 3), a(3), a(4), 0.1), "3 channels", "beta is (4,)"),
+    "layer_norm_grad statistics": Case(
+        lambda ops, a: ops.layer_norm_grad(a(2, 3), a(2, 3), a(3), a(3), a(3), 0.1), "must be (2,)", "got (3,) and (3,)"
+    ),
+    "channel_norm statistics": Case(
+        lambda ops, a: ops.channel_norm(a(2, 3), a(3), None, None, a(2), 0.1), "must be (3,)", "got None and (2,)"
+    ),
+    "batch_norm_grad dz": Case(
+        lambda ops, a: ops.batch_norm_grad(a(3, 3), a(2, 3), a(3), a(3), a(3), 0.1), "dz is (3, 3)", "x is (2, 3)"
+    ),
+    "batch_norm_grad dgamma": Case(
+        lambda ops, a: ops.batch_norm_grad(a(2, 3), a(2, 3), a(3), a(3), a(3), 0.1, dgamma=a(2)), "(2,)", "(3,)"
+    ),
+    "layer_norm_double_grad": Case(
+        lambda ops, a: ops.layer_norm_double_grad(a(2, 4), a(2, 3), a(2, 3), a(3), a(2), a(2), 0.1), "(2, 4)", "(2, 3)"
+    ),
+    "avg_pool2d": Case(lambda ops, a: ops.avg_pool2d(a(2, 3), (2, 2), ONES), "avg_pool2d", "(N, H, W, C)", "(2, 3)"),
+    "max_pool2d": Case(lambda ops, a: ops.max_pool2d(a(1, 2, 2, 1), (3, 2), ONES), "3x2", "2x2"),
+    "avg_pool2d_grad": Case(
+        lambda ops, a: ops.avg_pool2d_grad(a(1, 2, 2, 1), (4, 4), (2, 2), ONES), "(1, 2, 2, 1)", "4x4", "3x3"
+    ),
+    "max_pool2d_grad": Case(
+        lambda ops, a: ops.max_pool2d_grad(a(1, 2, 2, 1), np.zeros((1, 2, 1, 1), np.int32), (4, 4), (2, 2), (2, 2)),
+        "(1, 2, 2, 1)", "(1, 2, 1, 1)",
+    ),
+    "max_pool2d_gather": Case(
+        lambda ops, a: ops.max_pool2d_gather(a(1, 4, 4, 1), np.zeros((1, 2, 1, 1), np.int32), (2, 2), (2, 2)),
+        "(1, 2, 2, 1)", "(1, 2, 1, 1)",
+    ),
+    "upsample_nearest": Case(lambda ops, a: ops.upsample_nearest(a(4, 3), (2, 2)), "(N, H, W, C)", "(4, 3)"),
+    "upsample_nearest_grad": Case(
+        lambda ops, a: ops.upsample_nearest_grad(a(1, 3, 4, 1), (2, 2)), "(1, 3, 4, 1)", "2x2 blocks"
+    ),
+    "adam shapes": Case(
+        lambda ops, a: ops.adam(
+            a(3), a(4), a(3), a(3), None, a(), lr=1, beta1=0, beta2=0, eps=1, weight_decay=0, step=1
+        ),
+        "adam", "g is (4,)", "(3,)",
+    ),
+    "adam step": Case(
+        lambda ops, a: ops.adam(
+            a(3), a(3), a(3), a(3), None, a(), lr=1, beta1=0, beta2=0, eps=1, weight_decay=0, step=0
+        ),
+        "adam", "from 1", "0",
+    ),
+    "moving_average": Case(lambda ops, a: ops.moving_average(a(3), a(4), 0.5), "x is (4,)", "(3,)"),
+    "clip_norm": Case(lambda ops, a: ops.clip_norm(a(3), 0.0), "clip_norm", "above 0", "0.0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_mistake(ops: Ops, case: Case):
+    with pytest.raises(case.error) as caught:
+        case.call(ops, lambda *shape: np.ones(shape, ops.dtype))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert [part for part in case.parts if part not in message] == []
+    assert not ops.calls, "a call that failed was counted"
+
+
+@pytest.mark.parametrize("which", ["a", "b", "bias"])
+def test_out_may_not_overlap_an_input(ops: Ops, which: str):
+    """Partly overlapping memory counts too."""
+    memory = np.ones(20, ops.dtype)
+    inputs = {"a": np.ones((2, 3), ops.dtype), "b": np.ones((3, 2), ops.dtype), "bias": np.ones(2, ops.dtype)}
+    inputs[which] = memory[: inputs[which].size].reshape(inputs[which].shape)
+    out = memory[1:5].reshape(2, 2)
+    with pytest.raises(ValueError, match=r"^matmul: out \(2, 2\) overlaps an input \("):
+        ops.matmul(inputs["a"], inputs["b"], bias=inputs["bias"], out=out)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int32, "complex128"])
+def test_only_float32_and_float64(backend: str, dtype: np.typing.DTypeLike):
+    with pytest.raises(TypeError, match=f"must be float32 or float64, got {np.dtype(dtype)}"):
+        kernels.get_ops(backend, dtype=dtype)
+
+
+def test_unknown_backend_is_told_which_there_are():
+    with pytest.raises(ValueError, match=re.escape("unknown backend 'torch'; there are auto, numpy")):
+        kernels.get_ops("torch")
+
+
+def test_auto_is_one_that_works_here():
+    assert kernels.available()[kernels.get_ops("auto").name] is None
+
+
+def test_defaults_are_single_precision_and_seed_0():
+    ops = kernels.get_ops()
+    assert (ops.dtype, ops.rng.seed) == (np.float32, 0)
+
+
+def test_two_ops_can_share_a_workspace_and_a_stream(backend: str):
+    """Two players that draw from one stream go on where the other stopped."""
+    one, alone = kernels.get_ops(backend, seed=7), kernels.get_ops(backend, seed=7)
+    other = kernels.get_ops(backend, workspace=one.workspace, rng=one.rng)
+    shared = [ops.random_normal((4,), Use.SAMPLE) for ops in (one, other)]
+    np.testing.assert_array_equal(shared, [alone.random_normal((4,), Use.SAMPLE) for _ in range(2)])
+    assert other.workspace is one.workspace

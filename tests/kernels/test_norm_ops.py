@@ -1,0 +1,114 @@
+"""Norms against their formulas, written once more without shortcuts. Their derivatives: see the layers' checks."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from kernels import Ops, activation
+from minigan.testing import batches, feature_shapes, image_shapes, seeds
+
+SHAPES = image_shapes(min_side=2) | feature_shapes(min_features=3)
+EPS = 1e-3
+
+
+class Point:
+    """x (N, ..., C), dz, gamma, beta, ..., in the dtype of the operations."""
+
+    def __init__(self, ops: Ops, shape: tuple[int, ...], n: int, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        self.x, self.dz, self.ddx = (3 + 2 * rng.standard_normal((3, n, *shape))).astype(ops.dtype)
+        self.gamma, self.beta, self.mean = rng.standard_normal((3, shape[-1])).astype(ops.dtype)
+        self.var = rng.uniform(0.5, 2, shape[-1]).astype(ops.dtype)
+        self.tolerance = {"float32": 1e-4, "float64": 1e-12}[ops.dtype.name]
+
+    def close(self, actual: np.ndarray, expected: np.ndarray) -> None:
+        np.testing.assert_allclose(actual, expected, rtol=self.tolerance, atol=self.tolerance)
+
+
+@given(shape=SHAPES, n=batches(), seed=seeds())
+def test_batch_norm(new_ops, shape, n: int, seed: int):
+    """Channel by channel, with Python's own idea of mean and variance."""
+    at = Point(ops := new_ops(), shape, n, seed)
+    y, mean, var = ops.batch_norm(at.x, at.gamma, at.beta, EPS, activation("relu"))
+    for c in range(shape[-1]):
+        values = at.x[..., c].astype(np.float64)
+        average = values.sum() / values.size
+        spread = ((values - average) ** 2).sum() / values.size
+        at.close(mean[c], average)
+        at.close(var[c], spread)
+        z = at.gamma[c] * (values - average) / np.sqrt(spread + EPS) + at.beta[c]
+        at.close(y[..., c], np.maximum(z, 0))
+
+
+@given(shape=SHAPES, n=batches(), seed=seeds())
+def test_layer_norm(new_ops, shape, n: int, seed: int):
+    """Sample by sample; a sample's result does not depend on its neighbours."""
+    at = Point(ops := new_ops(), shape, n, seed)
+    y, mean, var = ops.layer_norm(at.x, at.gamma, at.beta, EPS, activation("relu"))
+    for i, sample in enumerate(at.x.astype(np.float64)):
+        average, spread = sample.sum() / sample.size, ((sample - sample.mean()) ** 2).sum() / sample.size
+        at.close(mean[i], average)
+        at.close(var[i], spread)
+        at.close(y[i], np.maximum(at.gamma * (sample - average) / np.sqrt(spread + EPS) + at.beta, 0))
+        np.testing.assert_array_equal(
+            ops.layer_norm(at.x[i : i + 1], at.gamma, at.beta, EPS, activation("relu"))[0], y[i : i + 1]
+        )
+
+
+@given(shape=SHAPES, n=batches(), seed=seeds())
+def test_channel_norm_is_affine(new_ops, shape, n: int, seed: int):
+    at = Point(ops := new_ops(), shape, n, seed)
+    scale = at.gamma / np.sqrt(at.var + EPS)
+    at.close(ops.channel_norm(at.x, at.gamma, at.beta, at.mean, at.var, EPS), (at.x - at.mean) * scale + at.beta)
+    at.close(ops.channel_norm(at.x, at.gamma, None, None, at.var, EPS), at.x * scale)
+
+
+def test_channel_norm_with_the_batchs_own_statistics_is_batch_norm(ops: Ops):
+    at = Point(ops, (3, 2, 4), 5, seed=0)
+    y, mean, var = ops.batch_norm(at.x, at.gamma, at.beta, EPS)
+    at.close(ops.channel_norm(at.x, at.gamma, at.beta, mean, var, EPS), y)
+
+
+@pytest.mark.parametrize(("family", "axes"), [("batch", (0, 1, 2)), ("layer", (1, 2, 3))])
+def test_what_normalisation_removes_gets_no_gradient(ops: Ops, family: str, axes: tuple[int, ...]):
+    """Shifting or stretching its input changes no output (save for eps), so dx has no part along 1 and along x."""
+    at = Point(ops, (3, 4, 2), 5, seed=0)
+    _, mean, var = getattr(ops, f"{family}_norm")(at.x, at.gamma, at.beta, 1e-14)
+    dx = getattr(ops, f"{family}_norm_grad")(at.dz, at.x, at.gamma, mean, var, 1e-14)
+    assert np.abs(dx).max() > 0.1
+    at.close(dx.mean(axes), 0)
+    at.close((dx * at.x).mean(axes), 0)
+
+
+@given(shape=SHAPES, n=batches(), seed=seeds())
+def test_weight_gradients_are_the_derivatives_of_a_bilinear_form(new_ops, shape, n: int, seed: int):
+    """<dz, gamma h + beta> is linear in gamma and in beta: both gradients follow from the forward pass alone."""
+    at = Point(ops := new_ops(), shape, n, seed)
+    ones, zeros = np.ones_like(at.gamma), np.zeros_like(at.gamma)
+    for forward, backward in ((ops.batch_norm, ops.batch_norm_grad), (ops.layer_norm, ops.layer_norm_grad)):
+        h, mean, var = forward(at.x, ones, zeros, EPS)
+        dgamma, dbeta = at.gamma.copy(), at.beta.copy()
+        backward(at.dz, at.x, at.gamma, mean, var, EPS, dgamma=dgamma, dbeta=dbeta)
+        at.close(dgamma - at.gamma, (at.dz * h).reshape(-1, shape[-1]).sum(0))
+        at.close(dbeta - at.beta, at.dz.reshape(-1, shape[-1]).sum(0))
+
+
+@given(shape=SHAPES, n=batches(), seed=seeds())
+def test_the_second_sweep_is_the_adjoint_of_the_first(new_ops, shape, n: int, seed: int):
+    """layer_norm_grad is linear in dz, so <ddx, layer_norm_grad(dz)> = <ddz, dz>, with no derivative involved."""
+    at = Point(ops := new_ops(), shape, n, seed)
+    _, mean, var = ops.layer_norm(at.x, at.gamma, at.beta, EPS)
+    dx = ops.layer_norm_grad(at.dz, at.x, at.gamma, mean, var, EPS)
+    ddz, _ = ops.layer_norm_double_grad(at.ddx, at.dz, at.x, at.gamma, mean, var, EPS)
+    size = np.abs(dx * at.ddx).sum() + np.abs(ddz * at.dz).sum()
+    assert abs(float((dx * at.ddx).sum() - (ddz * at.dz).sum())) <= at.tolerance * size
+
+
+@pytest.mark.parametrize("family", ["batch", "layer"])
+def test_a_constant_input_is_harmless(ops: Ops, family: str):
+    """Its variance is 0: eps stands in, y = beta, and nothing divides by zero."""
+    x, gamma, beta = np.full((4, 3), 7, ops.dtype), np.full(3, 2, ops.dtype), np.array([1, 2, 3], ops.dtype)
+    y, mean, var = getattr(ops, f"{family}_norm")(x, gamma, beta, 1e-5)
+    np.testing.assert_array_equal(y, np.tile(beta, (4, 1)))
+    dx = getattr(ops, f"{family}_norm_grad")(x, x, gamma, mean, var, 1e-5)
+    assert np.isfinite(dx).all()

@@ -1,0 +1,166 @@
+"""The networks of the presets: their sizes counted by hand, what they make, and what they refuse."""
+
+import math
+
+import numpy as np
+import pytest
+
+import kernels
+from kernels.types import Shape
+from minigan.errors import UserError
+from minigan.losses import LOSSES, get_loss
+from minigan.params import ParamSet, walk
+from minigan.presets import ALIASES, NORMS, PRESETS, Options, get_preset
+from minigan.presets.preset import LARGEST_LATENT_DIM, LARGEST_WIDTH, SHIFT_INVARIANT_LOSSES
+from minigan.training.updates import Gan, d_grad
+
+DIGITS = (28, 28, 1)
+PIXELS = 28 * 28
+
+
+def dense(*sizes: int, bias: bool = True) -> int:
+    """Parameters of dense layers from sizes[0] over sizes[1] ... to the last."""
+    return sum((i + bias) * o for i, o in zip(sizes, sizes[1:], strict=False))
+
+
+def conv(kernel: int, in_channels: int, out_channels: int, bias: bool = True) -> int:
+    return (kernel * kernel * in_channels + bias) * out_channels
+
+
+def norm(channels: int) -> int:
+    """gamma and beta."""
+    return 2 * channels
+
+
+CRITIC = dense(PIXELS, 512, 256, 128, 1)
+SIZES = {
+    "mlp": (dense(100, 128, 256, 512, 1024, PIXELS), CRITIC),
+    "mlp-small": (dense(100, 128, 256, 512, PIXELS), CRITIC),
+    "dcgan": (
+        dense(100, 7 * 7 * 128, bias=False) + norm(128) + conv(4, 128, 64, bias=False) + norm(64) + conv(4, 64, 1),
+        conv(4, 1, 64) + conv(4, 64, 128, bias=False) + norm(128) + dense(7 * 7 * 128, 1),
+    ),
+    "lsgan": (
+        dense(100, 128, 128, 128, PIXELS),
+        conv(5, 1, 64) + conv(5, 64, 128) + conv(5, 128, 256) + conv(5, 256, 512) + dense(2 * 2 * 512, 1),
+    ),
+    "lucic": (
+        dense(64, 1024, 7 * 7 * 128, bias=False)
+        + norm(1024) + norm(128) + conv(4, 128, 64, bias=False) + norm(64) + conv(4, 64, 1),
+        conv(4, 1, 64) + conv(4, 64, 128, bias=False) + norm(128)
+        + dense(7 * 7 * 128, 1024, bias=False) + norm(1024) + dense(1024, 1),
+    ),
+    "dense-wide": (dense(100, 12544, 12544, PIXELS), dense(PIXELS, 4096, 1)),
+}  # fmt: skip
+
+
+def options(preset: str, shape: Shape = DIGITS, width: float = 1.0, **choice: str) -> Options:
+    recipe = PRESETS[preset].recipe
+    return Options(shape, recipe.latent_dim, width, choice.get("norm", recipe.norm))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_published_sizes(preset: str) -> None:
+    counts = []
+    for network, in_shape in zip(
+        PRESETS[preset].networks(options(preset)), ((PRESETS[preset].recipe.latent_dim,), DIGITS), strict=True
+    ):
+        parameters = walk(network.spec(in_shape)[1])
+        counts.append(sum(math.prod(param.shape) for _, param in parameters if param.trainable))
+    assert tuple(counts) == SIZES[preset]
+
+
+@pytest.mark.parametrize("width", [0.004, 0.05, 0.1])
+@pytest.mark.parametrize("shape", [(4, 8, 3), (12, 4, 1), (28, 28, 1)])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_images_of_every_size_divisible_by_4_are_made_and_judged(preset: str, shape: Shape, width: float) -> None:
+    """G makes (N, H, W, C) and D one logit a sample; only lsgan's linear output may leave [-1, 1]."""
+    for choice in NORMS if PRESETS[preset].recipe.norm is not None else [None]:
+        chosen = options(preset, shape, width) if choice is None else options(preset, shape, width, norm=choice)
+        generator, discriminator = PRESETS[preset].networks(chosen)
+        ops, z = kernels.get_ops("numpy"), np.full((3, chosen.latent_dim), 30, np.float32)
+        p = generator.init(0, (chosen.latent_dim,))
+        p.flat *= 30
+        made, _ = generator.forward(ops, p, z, train=False)
+        assert made.shape == (3, *shape)
+        assert (np.abs(made).max() > 1) == (preset == "lsgan")
+        assert discriminator.forward(ops, discriminator.init(0, shape), made)[0].shape == (3, 1)
+
+
+@pytest.mark.parametrize("preset", ["mlp", "mlp-small"])
+def test_points_are_not_squashed(preset: str) -> None:
+    generator, _ = PRESETS[preset].networks(options(preset, (2,), 0.05))
+    p = generator.init(0, (100,))
+    p.flat *= 30
+    made, _ = generator.forward(kernels.get_ops("numpy"), p, np.full((3, 100), 9, np.float32))
+    assert made.shape == (3, 2)
+    assert np.abs(made).max() > 1
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_list_of_zero_gradients_is_right(preset: str, loss: str) -> None:
+    """In float64 at a random point: zero, up to rounding, where the preset says so and nowhere else."""
+    shape, rng = (8, 4, 2), np.random.default_rng(0)
+    chosen = options(preset, shape, 0.002 if preset == "dense-wide" else 0.05)
+    networks = PRESETS[preset].networks(chosen)
+    players: list[ParamSet] = []
+    for network, in_shape in zip(networks, ((chosen.latent_dim,), shape), strict=True):
+        p = network.init(0, in_shape, np.float64)
+        for view in p.trainable().values():
+            view += 0.3 * rng.standard_normal(view.shape)
+        players.append(p)
+    players[1].named[PRESETS[preset].last_bias] += 1.5  # inside (-1, 1) the two halves of hinge cancel, too
+    g = players[1].like()
+    x, z = rng.uniform(-1, 1, (5, *shape)), rng.standard_normal((5, chosen.latent_dim))
+    d_grad(kernels.get_ops("numpy", dtype=np.float64), Gan(*networks, get_loss(loss)), *players, x, z, g)
+    zero = tuple(path for path, view in g.trainable().items() if np.abs(view).max() < 1e-14)
+    assert zero == PRESETS[preset].zero_gradient(loss)
+    assert bool(zero) == (loss in SHIFT_INVARIANT_LOSSES)
+
+
+def test_presets_are_found_by_name_and_alias() -> None:
+    assert all(get_preset(name).name == name for name in PRESETS)
+    assert {alias: get_preset(alias).name for alias in ALIASES} == {"wgan": "mlp-small"}
+    assert all(preset.source and preset.summary for preset in PRESETS.values())
+
+
+@pytest.mark.parametrize(("name", "hint"), [("dcgna", "dcgan"), ("wgna", "wgan"), ("dense_wide", "dense-wide")])
+def test_a_misspelt_preset_is_answered_with_all_names_and_the_nearest(name: str, hint: str) -> None:
+    with pytest.raises(UserError, match=f"unknown preset '{name}': there are .*; did you mean {hint}?") as caught:
+        get_preset(name)
+    assert all(preset in str(caught.value) for preset in PRESETS)
+    with pytest.raises(UserError, match="dense-wide$"):
+        get_preset("style")
+
+
+@pytest.mark.parametrize(
+    ("preset", "shape", "choice", "complaint"),
+    [
+        ("dcgan", (30, 28, 1), "batch", "dcgan cannot make images of 30x28x1: .* would give 28x28x1; .*divisible by 4"),
+        ("lucic", (3, 3, 1), "layer", "lucic cannot make images of 3x3x1"),
+        ("dcgan", (2,), "batch", r"dcgan makes images; data of shape \(2,\) wants mlp or mlp-small"),
+        ("dcgan", DIGITS, None, "dcgan needs a norm, one of batch, layer, none; got norm None"),
+        ("dcgan", DIGITS, "group", "norm: expected one of batch, layer, none, got group"),
+        ("mlp", DIGITS, "batch", "mlp has no choice of norm; got norm batch"),
+    ],
+)
+def test_what_a_preset_cannot_make(preset: str, shape: Shape, choice: str | None, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        PRESETS[preset].networks(Options(shape, 100, 0.1, choice))
+
+
+@pytest.mark.parametrize("width", [0, -1, math.nan, math.inf, 1.01 * LARGEST_WIDTH])
+def test_a_width_out_of_range(width: float) -> None:
+    with pytest.raises(UserError, match=f"width: expected a number above 0, up to {LARGEST_WIDTH}, got {width}"):
+        Options(DIGITS, 100, width)
+
+
+@pytest.mark.parametrize("latent_dim", [0, LARGEST_LATENT_DIM + 1])
+def test_a_number_of_latents_out_of_range(latent_dim: int) -> None:
+    with pytest.raises(UserError, match=f"latent_dim: expected 1 to {LARGEST_LATENT_DIM}, got {latent_dim}"):
+        Options(DIGITS, latent_dim)
+
+
+def test_width_scales_hidden_units_and_keeps_two() -> None:
+    assert [Options(DIGITS, 100, width).units(128) for width in (1, 0.25, 0.001, 2)] == [128, 32, 2, 256]

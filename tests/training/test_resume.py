@@ -1,0 +1,213 @@
+"""A run that is interrupted and resumed, however it was, ends bit for bit like one that never stopped."""
+
+import dataclasses
+import random
+import signal
+import subprocess
+import sys
+import time
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from lives import life, live, outcome
+from PIL import Image
+
+from minigan import TrainConfig, Trainer
+from minigan.data import ArrayDataset, Batches
+from minigan.errors import UserError
+from minigan.training import session
+from minigan.training.checkpoint import load, save
+from minigan.training.pictures import Pictures
+from minigan.training.run_dir import RunDirectory
+
+SHAPE = (8, 12, 2)
+GAMES = {
+    "dcgan, averaged, five to one": TrainConfig("dcgan", ema=0.9, n_critic=5, steps=20),
+    "wgan": TrainConfig("mlp-small", steps=20),
+    "lucic with a schedule and AMSGrad": TrainConfig(
+        "lucic", norm="layer", amsgrad=True, schedule="cosine", steps=20, loss="relativistic-average"
+    ),
+    "sgd with momentum": TrainConfig("lsgan", optimizer="sgd", momentum=0.9, nesterov=True, lr=0.01, steps=20),
+    "rmsprop": TrainConfig("mlp", optimizer="rmsprop", weight_decay=0.1, gradient_clip=0.1, steps=20),
+}
+
+
+@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("stop", [1, 10, 13])
+def test_a_trainer_restored_from_disk_goes_on_as_if_nothing_had_happened(game: str, stop: int, tmp_path: Path) -> None:
+    config = dataclasses.replace(GAMES[game], width=0.05, batch_size=6, seed=3)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, *SHAPE), dtype=np.uint8)
+    batches = Batches(ArrayDataset("noise", pixels), 6, config.seed)
+    assert batches.steps_per_epoch < stop or stop == 1, "the second half begins in a later epoch"
+
+    whole, first = Trainer(config, SHAPE), Trainer(config, SHAPE)
+    losses = [whole.step(*batches.at(step)) for step in range(20)]
+    for step in range(stop):
+        first.step(*batches.at(step))
+    second = Trainer(config, SHAPE)
+    second.restore(load(save(tmp_path, first.checkpoint())))
+    assert [second.step(*batches.at(step)) for step in range(stop, 20)] == losses[stop:]
+
+    ours, theirs = second.checkpoint(), whole.checkpoint()
+    assert (ours.step, ours.config, ours.extra) == (theirs.step, theirs.config, theirs.extra)
+    assert ours.tensors.keys() == theirs.tensors.keys()
+    for name, tensor in theirs.tensors.items():
+        assert ours.tensors[name].tobytes() == tensor.tobytes(), name
+    assert second.sample(5).tobytes() == whole.sample(5).tobytes()
+
+
+def test_a_checkpoint_of_another_game_changes_nothing(tmp_path: Path) -> None:
+    config = TrainConfig("mlp", width=0.05, steps=2)
+    trainer = Trainer(config, SHAPE)
+    before = {name: tensor.copy() for name, tensor in trainer.checkpoint().tensors.items()}
+    others = {
+        "is of preset mlp-small, this run is of mlp": (TrainConfig("mlp-small", width=0.05), SHAPE),
+        "does not fit: different: generator/dense": (TrainConfig("mlp", width=0.06), SHAPE),
+        r"\(6, 3072\) float32, expected \(51, 192\)|does not fit": (TrainConfig("mlp", width=0.05), (32, 32, 3)),
+        "does not fit: unexpected: average/dense1/W": (TrainConfig("mlp", width=0.05, ema=0.9), SHAPE),
+        "does not fit: missing: optimizer_generator/m/": (TrainConfig("mlp", width=0.05, optimizer="sgd"), SHAPE),
+    }
+    for complaint, (other, shape) in others.items():
+        with pytest.raises(UserError, match=complaint):
+            trainer.restore(Trainer(other, shape).checkpoint())
+    assert trainer.steps_done == 0
+    for name, tensor in trainer.checkpoint().tensors.items():
+        np.testing.assert_array_equal(tensor, before[name])
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> str:
+    """A folder of ten images of noise, 8x8 RGB: four epochs pass in ten steps of four."""
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), dtype=np.uint8)
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{number}.png")
+    return str(folder)
+
+
+def tiny(data: str, preset: str = "dcgan", **settings: Any) -> TrainConfig:
+    every = {"log_every": 1, "sample_every": 4, "checkpoint_every": 5}
+    size = {"batch_size": 4, "width": 0.02, "latent_dim": 4, "steps": 20}
+    return TrainConfig(preset, data=data, **(every | size | settings))
+
+
+def test_twenty_steps_are_ten_and_ten_more(faces: str, tmp_path: Path) -> None:
+    config = tiny(faces, ema=0.9, n_critic=5, sample_every=5)
+    session.start(config, tmp_path / "whole")
+    run, code = session.start(dataclasses.replace(config, steps=10), tmp_path / "halves")
+    assert code == 0
+    session.resume(run.path, steps=20)
+    assert outcome(run.path) == outcome(tmp_path / "whole")
+    assert outcome(run.path)["config"]["steps"] == 20
+
+
+@pytest.mark.parametrize("stop", [3, 14, 15])
+def test_what_was_done_after_the_last_checkpoint_is_undone(
+    stop: int, faces: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checkpoints at 5, 10, 15: a run that dies in a step goes back to the last one, its metrics and samples too."""
+    config = tiny(faces)
+    session.start(config, tmp_path / "whole")
+    step = Trainer.step
+
+    def dying_step(self: Trainer, *batch: Any) -> Any:
+        if self.steps_done == stop:
+            raise RuntimeError("power cut")
+        return step(self, *batch)
+
+    monkeypatch.setattr(Trainer, "step", dying_step)
+    with pytest.raises(RuntimeError, match="power cut"):
+        session.start(config, tmp_path / "cut")
+    run = RunDirectory.open(tmp_path / "cut")
+    assert run.read_metrics()[-1]["step"] == stop
+    with run.metrics_path.open("a") as metrics:
+        metrics.write('{"step": 16, "loss_')
+    monkeypatch.setattr(Trainer, "step", step)
+    session.resume(run.path)
+    assert outcome(run.path) == outcome(tmp_path / "whole")
+
+
+def test_a_finished_run_stays_as_it_is(faces: str, tmp_path: Path) -> None:
+    run, _ = session.start(tiny(faces, steps=5), tmp_path / "run")
+    before = outcome(run.path)
+    session.resume(run.path)
+    assert outcome(run.path) == before
+    with pytest.raises(UserError, match="is at step 5 already; --steps 4 lies behind"):
+        session.resume(run.path, steps=4)
+    assert outcome(run.path) == before
+
+
+@pytest.mark.slow
+def test_killed_before_any_change_of_any_file_a_run_resumes(
+    faces: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of two steps is killed before its first change in the folder, another before its second, and so on."""
+    config = tiny(faces, "mlp", steps=2, checkpoint_every=1, sample_every=2)
+    session.start(config, tmp_path / "whole")
+    expected = {key: value for key, value in outcome(tmp_path / "whole").items() if not key.startswith("plots")}
+    monkeypatch.setattr(Pictures, "final", lambda self: None)  # the resumed ones need no plots, which take longest
+    phases = set()
+    for change in count(1):
+        path = tmp_path / f"killed-{change}"
+        killed = life(config, path, change)
+        killed.join(60)
+        if killed.exitcode == 0:
+            break
+        assert killed.exitcode == -signal.SIGKILL
+        phases.add((path.exists(), (path / "config.toml").exists(), (path / "plots").exists()))
+        live(config, path)
+        found = {key: value for key, value in outcome(path).items() if not key.startswith("plots")}
+        assert found == expected, f"killed before change {change}"
+    assert phases >= {(False, False, False), (True, False, False), (True, True, False), (True, True, True)}
+
+
+@pytest.mark.slow
+def test_killed_fifty_times_at_random_moments_a_run_resumes(faces: str, tmp_path: Path) -> None:
+    """A run that comes to its end between the kills is compared and another one begins."""
+    config = tiny(faces, steps=60, checkpoint_every=1, sample_every=20)
+    session.start(config, tmp_path / "whole")
+    expected = outcome(tmp_path / "whole")
+    delays, runs, kills = random.Random(0), count(), 0
+    path = tmp_path / f"run-{next(runs)}"
+    while kills < 50:
+        process = life(config, path)
+        process.join(delays.uniform(0, 0.25))
+        process.kill()
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
+        if process.exitcode == 0:
+            assert outcome(path) == expected
+            path = tmp_path / f"run-{next(runs)}"
+        else:
+            assert process.exitcode == -signal.SIGKILL
+    live(config, path)
+    assert outcome(path) == expected
+
+
+@pytest.mark.parametrize("sign", ["config.toml", "metrics.jsonl", "checkpoints/step_0000010.safetensors"])
+def test_kill_9_of_the_program_itself(sign: str, faces: str, tmp_path: Path) -> None:
+    """Killed as soon as a file appears; then `minigan train --resume`."""
+    config = tiny(faces)
+    flags = [
+        f"--{name.replace('_', '-')}={value}" for name, value in config.to_dict().items() if name != "preset" and value
+    ]
+    command = [sys.executable, "-m", "minigan", "train"]
+    path = tmp_path / "killed"
+    with subprocess.Popen(
+        [*command, "dcgan", "--out", str(path), *(part for flag in flags for part in flag.split("=", 1))],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        while not (path / sign).exists() and process.poll() is None:
+            time.sleep(0.001)
+        process.kill()
+    resumed = subprocess.run(
+        [*command, "--resume", str(path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert resumed.stdout.startswith("Done: ")
+    session.start(config, tmp_path / "whole")
+    assert outcome(path) == outcome(tmp_path / "whole")
