@@ -3,12 +3,14 @@
 Axes: H, W = image height and width; KH, KW = kernel; "out" = number of window positions along an axis.
 """
 
+from collections.abc import Sequence
+
 from .types import Padding, Pads, Pair
 
 
 def pair(value: int | tuple[int, int] | list[int], what: str, minimum: int = 1) -> Pair:
     """Return `value` as (vertical, horizontal), both at least `minimum`; one number stands for both."""
-    both = (value, value) if isinstance(value, int) else tuple(value)
+    both = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, tuple | list) else ()
     if len(both) != 2 or not all(isinstance(v, int) and v >= minimum for v in both):
         raise ValueError(f"{what} must be one or two whole numbers of at least {minimum}, got {value!r}")
     return both[0], both[1]
@@ -37,7 +39,7 @@ def resolve_padding(padding: Padding, size: Pair, kernel: Pair, stride: Pair) ->
         return 0, 0, 0, 0
     if isinstance(padding, int) and padding >= 0:
         return padding, padding, padding, padding
-    if not isinstance(padding, str | int):
+    if isinstance(padding, Sequence) and not isinstance(padding, str):
         sides = tuple(padding)
         if len(sides) == 4 and all(isinstance(side, int) and side >= 0 for side in sides):
             return sides[0], sides[1], sides[2], sides[3]

@@ -177,7 +177,7 @@ def main() -> None:
         print(f"minigan: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except MemoryError as error:
-        fail(f"not enough memory: {error or 'a smaller --batch-size or --width needs less'}")
+        fail(f"not enough memory: {str(error) or 'a smaller --batch-size or --width needs less'}")
     except KeyboardInterrupt:
         print("minigan: interrupted", file=sys.stderr)
         raise SystemExit(130) from None

@@ -183,7 +183,6 @@ def random_params(layer: Layer, in_shape: Any, seed: int, dtype: np.typing.DType
     return p
 
 
-# --- layers -----------------------------------------------------------------------------------------------------------
 # A builder draws a layer of one kind for inputs of a given shape.
 
 Builder: TypeAlias = Callable[[Draw, Shape], Layer]

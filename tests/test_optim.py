@@ -179,6 +179,12 @@ class TestGuard:
             np.testing.assert_array_equal(now, then)
         assert (optimizer.skipped.shape, optimizer.skipped.item()) == ((), 1)
 
+    def test_infinities_of_both_signs_do_not_cancel(self, ops: Ops):
+        p = vector(1.0, 1.0)
+        optimizer = SGD(p)
+        optimizer.step(ops, p, vector(np.inf, -np.inf))
+        assert (values(p), optimizer.skipped.item()) == ([1.0, 1.0], 1)
+
     def test_good_steps_are_not_counted(self, ops: Ops):
         p = network()
         optimizer = Adam(p)
@@ -201,8 +207,9 @@ class TestClipNorm:
         assert ops.clip_norm(g.flat, 1.0) == 5
         np.testing.assert_allclose(values(g), [0.6, -0.8], rtol=1e-15)
 
-    def test_a_nan_is_left_for_the_guard(self, ops: Ops):
-        g = vector(3.0, np.nan)
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+    def test_what_is_not_finite_is_left_for_the_guard(self, ops: Ops, bad: float):
+        g = vector(3.0, bad)
         ops.clip_norm(g.flat, 1.0)
         p = vector(1.0, 1.0)
         SGD(p, 0.5).step(ops, p, g)

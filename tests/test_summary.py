@@ -74,6 +74,7 @@ def test_the_table_shows_layers_totals_and_a_batch() -> None:
     assert lines[-2].split()[:2] == ["total", f"{total:,}"]
     flops = 64 * generator.flops((100,)) / 1e9
     held = 64 * 4 * (7 * 7 * 128 * 2 + 14 * 14 * 64 * 2 + 28 * 28) / 2**20
-    assert lines[-1].strip() == (
-        f"a batch of 64: {flops:.2f} GFLOP forward, {held:.1f} MiB of activations, {4 * total / 2**20:.1f} MiB of weights"
+    weights = 4 * total / 2**20
+    assert lines[-1] == (
+        f"  a batch of 64: {flops:.2f} GFLOP forward, {held:.1f} MiB of activations, {weights:.1f} MiB of weights"
     )

@@ -92,9 +92,9 @@ class NumpyUpdates(UpdateOps):
             np.copyto(a_, decay * a_ + (1 - decay) * x_, where=np.isfinite(x_))
 
     def _clip_norm(self, g: Array, limit: float, norm: Array) -> None:
-        """g *= min(1, limit/|g|)."""
+        """g *= min(1, limit/|g|); a gradient of infinite norm is left for the optimizer's guard."""
         norm[...] = np.linalg.norm(g)
-        if norm > limit:
+        if limit < norm < np.inf:
             g *= limit / norm
 
 

@@ -25,9 +25,8 @@ def first_non_finite(trainer: Trainer, x: Array) -> str:
     if not np.isfinite(x).all():
         return "the batch of real data itself"
     step, z_shape = trainer.steps_done - 1, (len(x), int(trainer.config.latent_dim or 0))
-    trainer.d.ops.begin_step(
-        step
-    )  # the players share one stream of random numbers: each draws what it drew in the step
+    # The players share one stream of random numbers, so from the start of the step each draws what it drew then.
+    trainer.d.ops.begin_step(step)
     for player, use in ((trainer.d, Use.LATENT_D), (trainer.g, Use.LATENT_G)):
         ops = player.ops
         ops.workspace.reset()

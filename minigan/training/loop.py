@@ -22,8 +22,8 @@ def train(
     """Train to the trainer's last step, or until a stop is requested; either way everything is saved.
 
     Raises:
-        NonFiniteError: a gradient held a NaN or an infinity: the weights from before that update are saved. Or an update
-            left one in the weights: the last checkpoint stays.
+        NonFiniteError: a gradient held a NaN or an infinity; the weights from before that update are saved. Or an
+            update left one in the weights; earlier checkpoints stay.
         UserError: a file could not be written.
     """
     config, total = trainer.config, trainer.total_steps

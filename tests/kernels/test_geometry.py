@@ -49,7 +49,7 @@ def test_spellings(padding, pads):
     assert resolve_padding(padding, (5, 7), (3, 4), (1, 1)) == pads
 
 
-@pytest.mark.parametrize("padding", ["full", "Same", -1, (1, 2), (1, 2, 3, -4), (1, 2, 3, 0.5)])
+@pytest.mark.parametrize("padding", ["full", "Same", -1, 1.5, None, (1, 2), (1, 2, 3, -4), (1, 2, 3, 0.5)])
 def test_refused_paddings(padding):
     with pytest.raises(ValueError, match='padding must be "same", "valid"') as caught:
         resolve_padding(padding, (5, 7), (3, 4), (1, 1))
@@ -65,7 +65,7 @@ def test_one_number_stands_for_both(value):
     assert pair(value, "kernel_size") == (3, 3)
 
 
-@pytest.mark.parametrize("value", [0, (1,), (1, 2, 3), (0, 1), (1, 2.0), "33", np.zeros(2)])
+@pytest.mark.parametrize("value", [0, 3.0, None, (1,), (1, 2, 3), (0, 1), (1, 2.0), "33", np.zeros(2)])
 def test_refused_pairs(value):
     with pytest.raises(ValueError, match=r"^Conv2d: kernel_size must be one or two whole numbers"):
         pair(value, "Conv2d: kernel_size")

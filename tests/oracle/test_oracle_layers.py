@@ -41,12 +41,20 @@ def flat(value: Any) -> list[Any]:
     return [] if value is None or is_label else [value]
 
 
+def gradients_of(x: Any, dx: Any) -> list[np.ndarray]:
+    """dx of every array in x that is no label, zeros where it is None."""
+    if isinstance(x, tuple):
+        members = dx or (None,) * len(x)
+        return [g for pair in zip(x, members, strict=True) for g in gradients_of(*pair)]
+    return [np.zeros_like(x) if dx is None else dx] if np.issubdtype(x.dtype, np.floating) else []
+
+
 def agree(actual: list[np.ndarray], expected: list[Any], tolerance: float = 1e-9) -> None:
-    """Relative to the largest entry of each array."""
+    """Relative to the largest entry of each array; below 1e-3, where gradients vanish but for rounding, absolute."""
     for ours, theirs in zip(actual, expected, strict=True):
         theirs = theirs.detach().numpy()
         assert ours.shape == theirs.shape
-        scale = max(float(np.abs(theirs).max(initial=0)), 1e-6)
+        scale = max(float(np.abs(theirs).max(initial=0)), 1e-3)
         assert float(np.abs(ours - theirs).max(initial=0)) <= tolerance * scale
 
 
@@ -68,7 +76,7 @@ def compare(layer: Layer, in_shape: Any, batch: int, seed: int, train: bool = Tr
     product = sum((torch.tensor(a) * b).sum() for a, b in zip(flat(dy), flat(outputs), strict=True))
     wanted = [*flat(inputs), *trainable]
     gradients = torch.autograd.grad(product, wanted, materialize_grads=True)
-    agree([*flat(dx), *g.trainable().values()], list(gradients))
+    agree([*gradients_of(x, dx), *g.trainable().values()], list(gradients))
 
 
 @pytest.mark.parametrize("train", [True, False])
@@ -208,30 +216,23 @@ def test_without_the_third_sweep_it_is_far_off(layer: Layer, shape: tuple[int, .
 
 
 @settings(max_examples=40)
-@given(case=layers("Sequential", "Residual", "LayerNorm", second_order=True), n=batches(), seed=seeds())
-def test_gradients_of_gradients_of_any_network(case, n: int, seed: int):
+@given(data=st.data(), n=batches(), seed=seeds())
+def test_gradients_of_gradients_of_any_network(data: st.DataObject, n: int, seed: int):
     """s = <ddx, dx> for a random ddx: all of ds/dx, ds/ddy and ds/dp."""
-    layer, shape = case
-    if has_dropout(layer):
-        return
+    kinds = layers("Sequential", "Residual", "LayerNorm", second_order=True)
+    layer, shape = data.draw(kinds.filter(lambda drawn: not has_dropout(drawn[0])), label="layer")
     ops = kernels.get_ops("numpy", dtype=np.float64)
     p, x = random_params(layer, shape, seed), random_inputs(shape, n, seed)
     y, cache = layer.forward(ops, p, x)
     dy, g = random_like(y, seed + 1), p.like()
     dx, tape = layer.backward(ops, p, cache, dy)
-    ddx = (
-        tuple(None if d is None else random_like(d, seed + 2) for d in dx)
-        if isinstance(dx, tuple)
-        else random_like(dx, 2)
-    )
+    members = [None if d is None else random_like(d, seed + 2) for d in (dx if isinstance(dx, tuple) else (dx,))]
+    ddx = tuple(members) if isinstance(dx, tuple) else members[0]
     ddy, extra = layer.double_backward(ops, p, tape, ddx, g)
     dx_extra = layer.backward(ops, p, cache, None, g, extra=extra)[0] if extra is not None else None
     nested, trainable = tensors(p)
     inputs, cotangent = leaves(x), leaves(dy)
-    floats = flat(inputs)
-    dxs = torch.autograd.grad(twin(layer, nested, inputs), floats, cotangent, create_graph=True)
+    dxs = torch.autograd.grad(twin(layer, nested, inputs), flat(inputs), cotangent, create_graph=True)
     s = sum((torch.tensor(v) * d).sum() for v, d in zip(flat(ddx), dxs, strict=True))
-    expected = torch.autograd.grad(s, [*floats, cotangent, *trainable], materialize_grads=True)
-    zeros = [np.zeros(tuple(a.shape)) for a in floats]
-    actual = [*(flat(dx_extra) or zeros), ddy, *g.trainable().values()]
-    agree(actual, list(expected), 1e-8)
+    expected = torch.autograd.grad(s, [*flat(inputs), cotangent, *trainable], materialize_grads=True)
+    agree([*gradients_of(x, dx_extra), ddy, *g.trainable().values()], list(expected), 1e-8)

@@ -1,6 +1,7 @@
 """The networks of the presets: their sizes counted by hand, what they make, and what they refuse."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,10 +9,10 @@ import pytest
 import kernels
 from kernels.types import Shape
 from minigan.errors import UserError
-from minigan.losses import LOSSES, get_loss
+from minigan.losses import LOSSES, SHIFT_INVARIANT_LOSSES, get_loss
 from minigan.params import ParamSet, walk
 from minigan.presets import ALIASES, NORMS, PRESETS, Options, get_preset
-from minigan.presets.preset import LARGEST_LATENT_DIM, LARGEST_WIDTH, SHIFT_INVARIANT_LOSSES
+from minigan.presets.preset import LARGEST_LATENT_DIM, LARGEST_WIDTH
 from minigan.training.updates import Gan, d_grad
 
 DIGITS = (28, 28, 1)
@@ -20,7 +21,7 @@ PIXELS = 28 * 28
 
 def dense(*sizes: int, bias: bool = True) -> int:
     """Parameters of dense layers from sizes[0] over sizes[1] ... to the last."""
-    return sum((i + bias) * o for i, o in zip(sizes, sizes[1:], strict=False))
+    return sum((i + bias) * o for i, o in pairwise(sizes))
 
 
 def conv(kernel: int, in_channels: int, out_channels: int, bias: bool = True) -> int:
@@ -130,7 +131,7 @@ def test_a_misspelt_preset_is_answered_with_all_names_and_the_nearest(name: str,
     with pytest.raises(UserError, match=f"unknown preset '{name}': there are .*; did you mean {hint}?") as caught:
         get_preset(name)
     assert all(preset in str(caught.value) for preset in PRESETS)
-    with pytest.raises(UserError, match="dense-wide$"):
+    with pytest.raises(UserError, match=r"dense-wide$"):
         get_preset("style")
 
 

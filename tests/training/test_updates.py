@@ -85,7 +85,7 @@ def game(
 def test_both_steps_have_the_right_gradient(
     preset: str, norm: str | None, loss: str, shape: Shape, batch: int, seed: int
 ) -> None:
-    """Batch statistics take one sample more: of two that lie close together they make a step, too steep to difference."""
+    """Batch statistics get one sample more: of two that lie close together they make a step too steep to difference."""
     batch += norm == "batch"
     at = game(preset, norm, loss, shape=shape, batch=batch, seed=seed)
     for player, (step, own) in STEPS.items():
@@ -155,9 +155,7 @@ def test_the_steps_play_the_game_of_the_loss(loss: str, preset: str, norm: str |
     np.testing.assert_allclose(step.u_real, u_real, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(step.u_fake, u_fake, rtol=1e-12, atol=1e-14)
     assert float(step.value) == pytest.approx(float(at.gan.loss.d_loss(u_real, u_fake)[0]), rel=1e-12, abs=1e-14)
-    assert float(at.g_step().value) == pytest.approx(
-        float(at.gan.loss.g_loss(u_real, u_fake)[0]), rel=1e-12, abs=1e-14
-    )
+    assert float(at.g_step().value) == pytest.approx(float(at.gan.loss.g_loss(u_real, u_fake)[0]), rel=1e-12, abs=1e-14)
 
 
 @EVERY_NETWORK

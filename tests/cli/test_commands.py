@@ -1,0 +1,199 @@
+"""What each command does when all is well."""
+
+import json
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import SMALL, CommandLine
+from lives import outcome
+from PIL import Image
+
+from minigan import TrainConfig, commands
+from minigan.data.registry import SHAPES
+from minigan.gradcheck.catalogue import layer_cases
+from minigan.layers import ScaleShift
+from minigan.losses import LOSSES
+from minigan.presets import PRESETS, Options
+from minigan.training import session
+from minigan.training.pictures import grid_png, interpolation_png
+from minigan.training.run_dir import RunDirectory
+
+HELP = {
+    "": ["train", "sample", "presets", "gradcheck", "info"],
+    "train": ["PRESET", "--resume", "--out", "--overwrite", "--data", "--steps", "--epochs", "--seed", "--n-critic"],
+    "sample": ["RUN", "--count", "--out", "--seed", "--interpolate"],
+    "presets": ["NAME", "--data", "--width"],
+    "gradcheck": ["--seeds", "--directions", "--backend"],
+    "info": ["backends"],
+}
+
+
+@pytest.mark.parametrize("command", HELP)
+def test_help_names_the_flags(command: str, minigan: CommandLine) -> None:
+    code, out, err = minigan(*command.split(), "--help")
+    assert (code, err) == (0, "")
+    for word in HELP[command]:
+        assert re.search(rf"(?<!\w){re.escape(word)}\b", out), word
+
+
+def test_every_field_of_the_configuration_is_a_flag_with_an_explanation(minigan: CommandLine) -> None:
+    out = minigan("train", "--help").out
+    for field in TrainConfig.__dataclass_fields__:
+        if field != "preset":
+            assert re.search(rf"--{field.replace('_', '-')}\b.*\w{{2}}.* \w{{2}}", out), field
+
+
+def test_train_writes_a_run_and_says_where(minigan: CommandLine, tmp_path: Path) -> None:
+    expected = TrainConfig("mlp-small", steps=2, seed=5, batch_size=4, width=0.02, latent_dim=4).resolved()
+    for name in ("mlp-small-mnist5k", "mlp-small-mnist5k-2"):
+        code, out, err = minigan("train", "wgan", "--steps", 2, "--seed", 5, *SMALL)
+        assert code == 0
+        assert out.startswith(f"Done: runs/{name}/samples")
+        first, last = err.splitlines()
+        assert re.match(rf"mlp-small on mnist5k: [\d,]+ \+ [\d,]+ parameters, steps 0 to 2, runs/{name}", first)
+        assert last.startswith("step 2/2  D ")
+        run = RunDirectory.open(tmp_path / "runs" / name)
+        assert TrainConfig.from_dict(run.config, run.config_path) == expected
+    assert outcome(tmp_path / "runs" / "mlp-small-mnist5k") == outcome(tmp_path / "runs" / "mlp-small-mnist5k-2")
+
+
+def test_epochs_are_passes_over_the_data(minigan: CommandLine, faces: Path, tmp_path: Path) -> None:
+    assert minigan("train", "mlp", "--data", faces, "--epochs", 3, "--out", "run", "--log-every", 1, *SMALL).code == 0
+    epochs = [record["epoch"] for record in RunDirectory.open(tmp_path / "run").read_metrics()]
+    assert epochs == [0, 0, 1, 1, 2, 2], "ten images make two batches of four"
+
+
+def test_flags_reach_the_run(minigan: CommandLine, faces: Path, tmp_path: Path) -> None:
+    flags = "--lr-d 1e-3 --amsgrad --norm layer --schedule cosine --ema 0.5 --image-size 12 --channels 1 --beta1 0"
+    code, _, err = minigan("train", "lucic", "--data", faces, "--steps", 1, "--out", "run", *flags.split(), *SMALL)
+    assert code == 0, err
+    config = RunDirectory.open(tmp_path / "run").config
+    expected = {"lr_d": 1e-3, "amsgrad": True, "norm": "layer", "schedule": "cosine", "ema": 0.5, "beta1": 0.0}
+    assert {name: config[name] for name in expected} == expected
+    assert session.open_trained(tmp_path / "run").data_shape == (12, 12, 1)
+
+
+def test_overwrite_starts_anew(minigan: CommandLine, run: Path) -> None:
+    (run / "notes.txt").write_text("mine")
+    assert minigan("train", "mlp", "--steps", 1, "--out", run, "--overwrite", *SMALL).code == 0
+    assert sorted(file.name for file in (run / "checkpoints").iterdir()) == ["step_0000001.safetensors"]
+    assert (run / "notes.txt").read_text() == "mine"
+    assert RunDirectory.open(run).config["preset"] == "mlp"
+
+
+def test_resume_goes_on_to_a_new_total(minigan: CommandLine, run: Path) -> None:
+    code, out, err = minigan("train", "--resume", run, "--steps", 6)
+    assert code == 0
+    assert "steps 4 to 6" in err.splitlines()[0]
+    assert out.startswith(f"Done: {run}")
+    assert RunDirectory.open(run).config["steps"] == 6
+    again = minigan("train", "--resume", run)
+    assert (again.code, "steps 6 to 6" in again.err) == (0, True)
+
+
+def test_sample_draws_what_the_run_generates(minigan: CommandLine, run: Path, tmp_path: Path) -> None:
+    trainer = session.open_trained(run)
+    for flags, name, expected in (
+        ("", run / "plots" / "sample-seed0.png", grid_png(trainer.sample(64, 0))),
+        ("--count 5 --seed 3", run / "plots" / "sample-seed3.png", grid_png(trainer.sample(5, 3))),
+        ("--count 2 --out new/two.png", Path("new/two.png"), grid_png(trainer.sample(2, 0))),
+        ("--count 17 --interpolate", run / "plots" / "interpolation-seed0.png", interpolation_png(trainer, 2, 8, 0)),
+    ):
+        assert minigan("sample", run, *flags.split()) == (0, f"{name}\n", "")
+        assert (tmp_path / name).read_bytes() == expected
+
+
+def test_points_are_drawn_as_points(minigan: CommandLine, tmp_path: Path) -> None:
+    session.start(TrainConfig("mlp", data="ring", width=0.02, steps=1), tmp_path / "ring")
+    assert minigan("sample", "ring", "--out", "points.png").code == 0
+    with Image.open("points.png") as picture:
+        assert len(np.unique(np.asarray(picture).reshape(-1, 4 if picture.mode == "RGBA" else 3), axis=0)) > 10
+
+
+def test_presets_are_listed_with_their_aliases(minigan: CommandLine) -> None:
+    code, out, err = minigan("presets")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()[: len(PRESETS)]] == list(PRESETS)
+    assert "wgan = mlp-small" in out
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_is_laid_out(preset: str, minigan: CommandLine) -> None:
+    """With its source, its recipe, and the totals of both networks at full width."""
+    code, out, err = minigan("presets", preset, "--data", "cifar10")
+    assert (code, err) == (0, "")
+    recipe = PRESETS[preset].recipe
+    assert PRESETS[preset].source in out
+    assert f"loss {recipe.loss}; optimizer {recipe.optimizer}; lr {recipe.lr}; batch size {recipe.batch_size}" in out
+    options = Options(SHAPES["cifar10"], recipe.latent_dim, 1.0, recipe.norm)
+    totals = []
+    for network, in_shape in zip(PRESETS[preset].networks(options), ((recipe.latent_dim,), (32, 32, 3)), strict=True):
+        spec = network.spec(in_shape)[1]
+        totals.append(sum(int(np.prod(p.shape)) for layer in spec.values() for p in layer.values() if p.trainable))
+    assert [int(total.replace(",", "")) for total in re.findall(r"total +([\d,]+)", out)] == totals
+
+
+def test_presets_takes_aliases_and_width(minigan: CommandLine) -> None:
+    full, half = (minigan("presets", "wgan", "--width", width).out for width in (1, 0.5))
+    assert "weight clip 0.01" in full
+    assert re.search(r"dense1 +Dense +512 ", full)
+    assert re.search(r"dense1 +Dense +256 ", half)
+
+
+def test_info_tells_versions_backends_and_where_data_is_sought(
+    minigan: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINIGAN_DATA", str(tmp_path / "mine"))
+    code, out, err = minigan("info")
+    assert (code, err) == (0, "")
+    assert f"minigan {version('minigan')} on Python {sys.version.split()[0]}" in out
+    assert f"numpy {np.__version__}" in out
+    assert "backend numpy: works" in out
+    assert f"data is sought in: {tmp_path / 'mine'}, {tmp_path / 'cache' / 'minigan'}" in out
+
+
+def test_gradcheck_goes_through_every_layer_and_loss(minigan: CommandLine) -> None:
+    code, out, err = minigan("gradcheck", "--seeds", 1, "--directions", 1)
+    assert (code, err) == (0, "")
+    *table, verdict = out.splitlines()[1:]
+    named = [line[: commands.GRADCHECK_COLUMNS].rstrip() for line in table]
+    assert named[: len(layer_cases())] == [case.name for case in layer_cases()]
+    assert set(LOSSES) <= set(named)
+    assert all(float(line[commands.GRADCHECK_COLUMNS + 8 :].split()[0]) <= 1e-6 for line in table)
+    assert verdict == f"{len(table)} checked, 0 wrong (tolerance 1e-06)"
+
+
+def test_gradcheck_catches_a_planted_bug(minigan: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backward pass without its factor of 2."""
+    monkeypatch.setattr(ScaleShift, "backward", lambda *arguments: (arguments[4].copy(), None))  # dy
+    code, out, _ = minigan("gradcheck", "--seeds", 1, "--directions", 1)
+    assert code == 1
+    wrong = [line for line in out.splitlines() if line.endswith("WRONG")]
+    assert [line.split()[0] for line in wrong] == ["ScaleShift"]
+    assert out.endswith("1 wrong (tolerance 1e-06): ScaleShift\n")
+
+
+def test_the_program_itself_trains_and_samples(tmp_path: Path) -> None:
+    """In a process of its own, with warnings as errors."""
+    command = [sys.executable, "-W", "error", "-m", "minigan"]
+    train = ["train", "dcgan", "--steps", "3", "--log-every", "1", "--out", "run", *map(str, SMALL)]
+    for arguments in (train, ["sample", "run", "--out", "grid.png"]):
+        subprocess.run([*command, *arguments], check=True, timeout=60, capture_output=True)
+    with Image.open("grid.png") as grid:
+        assert grid.format == "PNG"
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback() -> None:
+    program = [sys.executable, "-m", "minigan", "presets", "dcgan"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
