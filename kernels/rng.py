@@ -11,6 +11,7 @@ into four 32-bit words.
 
 import enum
 import math
+from collections import Counter
 
 import numpy as np
 
@@ -31,7 +32,6 @@ class Use(enum.IntEnum):
     DROPOUT = 2
     SAMPLE = 3
     INTERPOLATION = 4
-    CHECK = 5
 
 
 def philox4x32(counter: tuple[Array, Array, Array, Array], key: tuple[int, int]) -> list[Array]:
@@ -46,24 +46,25 @@ def philox4x32(counter: tuple[Array, Array, Array, Array], key: tuple[int, int])
 
 
 class CounterRng:
-    """The stream of one seed. `begin(step)` sets the step and rewinds the call counter, so any step can be replayed."""
+    """The streams of one seed. `begin(step)` rewinds the call counters, so that any step can be replayed."""
 
     def __init__(self, seed: int) -> None:
         if not 0 <= seed < 1 << 64:
             raise ValueError(f"seed must lie in [0, 2**64), got {seed}")
         self.seed = seed
         self.step = 0
-        self._call = 0
+        self._calls: Counter[Use] = Counter()
 
     def begin(self, step: int) -> None:
-        """Start step `step` (0 <= step < 2**32): the next draw is call 0 of that step."""
-        self.step, self._call = step, 0
+        """Start step `step` (0 <= step < 2**32): the next draw of each use is its call 0 of that step."""
+        self.step = step
+        self._calls.clear()
 
     def words(self, count: int, use: Use) -> Array:
         """The next `count` 32-bit words of this step, as uint64."""
         blocks = np.arange(-(-count // 4), dtype=np.uint64)
-        call, step, stream = (np.full_like(blocks, v) for v in (self._call, self.step, int(use)))
-        self._call += 1
+        call, step, stream = (np.full_like(blocks, v) for v in (self._calls[use], self.step, int(use)))
+        self._calls[use] += 1
         words = philox4x32((blocks, call, step, stream), (self.seed & 0xFFFFFFFF, self.seed >> 32))
         return np.stack(words, axis=-1).reshape(-1)[:count]
 

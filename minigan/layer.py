@@ -209,7 +209,7 @@ class Sequential(Layer):
                 continue
             needed = need_dx or name != first
             dy, tapes[name] = layer.backward(ops, p.sub(name), cache[name], dy, sub(g, name), own, needed)
-        return dy, tapes
+        return (dy if need_dx else None), tapes
 
     def double_backward(self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None = None) -> tuple[Any, Note]:
         """First to last along ddx; the extras by name, None if there is none."""

@@ -72,6 +72,9 @@ def _d_logistic(smoothing: float) -> Callable[[Array, Array], tuple[Array, Array
     t sp(-r) + (1 - t) sp(r) = sp(-r) + smoothing r, since sp(r) = sp(-r) + r.
     """
 
+    if not 0 <= smoothing < 0.5:
+        raise ValueError(f"label smoothing must lie in [0, 0.5), got {smoothing}")
+
     def d_terms(r: Array, f: Array) -> tuple[Array, Array, Array]:
         return softplus(-r) + smoothing * r + softplus(f), smoothing - sigmoid(-r), sigmoid(f)
 
@@ -211,8 +214,6 @@ def get_loss(name: str, label_smoothing: float = 0.0) -> Loss:
     """
     if name not in LOSSES:
         raise ValueError(f"unknown loss {name!r}; there are {', '.join(LOSSES)}")
-    if not 0 <= label_smoothing < 0.5:
-        raise ValueError(f"label smoothing must lie in [0, 0.5), got {label_smoothing}")
     if name in SMOOTHABLE:
         return LOSSES[name](label_smoothing)
     if label_smoothing:

@@ -21,7 +21,7 @@ class Optimizer(ABC):
 
     Attributes:
         moments: {name: ParamSet}, the state, for checkpoints.
-        count: updates done; bias correction needs it.
+        count: calls of `step`, skipped ones too; bias correction needs it.
         skipped: 0-d array, how many updates were left out because the gradient was not finite.
     """
 
@@ -53,7 +53,7 @@ class Optimizer(ABC):
 class SGD(Optimizer):
     """Stochastic gradient descent with optional momentum (heavy ball) or Nesterov's look-ahead.
 
-    v = momentum v + g;  p -= lr v, with nesterov p -= lr (g + momentum v); then decoupled weight decay.
+    p -= lr weight_decay p;  v = momentum v + g;  p -= lr v, with nesterov p -= lr (g + momentum v).
     """
 
     def __init__(
@@ -92,6 +92,8 @@ class RMSprop(Optimizer):
     ) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"RMSprop: decay must lie in [0, 1), got {decay}")
+        if not eps > 0:
+            raise ValueError(f"RMSprop: eps must be above 0, got {eps}")
         super().__init__(params, lr, weight_decay, ("v",))
         self.decay, self.eps = decay, eps
 
@@ -119,6 +121,8 @@ class Adam(Optimizer):
         for name, beta in (("beta1", beta1), ("beta2", beta2)):
             if not 0 <= beta < 1:
                 raise ValueError(f"Adam: {name} must lie in [0, 1), got {beta}")
+        if not eps > 0:
+            raise ValueError(f"Adam: eps must be above 0, got {eps}")
         super().__init__(params, lr, weight_decay, ("m", "v", "v_max") if amsgrad else ("m", "v"))
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
@@ -158,11 +162,13 @@ def cosine(step: int, steps: int) -> float:
 
 
 SCHEDULES: dict[str, Callable[[int, int], float]] = {"constant": constant, "linear": linear, "cosine": cosine}
-"""Factor on the learning rate as a function of (steps done, steps in all)."""
+"""Factor on the learning rate as a function of (steps done, steps in all >= 1)."""
 
 
 def clip_weights(ops: Ops, params: ParamSet, limit: float) -> None:
     """Clip every trainable parameter to [-limit, limit], biases and norm gains too (Arjovsky et al. 2017, Alg. 1)."""
+    if not limit > 0:
+        raise ValueError(f"weight clipping: the limit must be above 0, got {limit}")
     ops.clip(params.flat, -limit, limit)
 
 

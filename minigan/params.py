@@ -39,7 +39,16 @@ Spec: TypeAlias = Mapping[str, "Param | Spec"]
 
 
 class Views(dict[str, Any]):
-    """Named arrays, nested as the layers are. Parameterless children have no entry: `sub` gives them an empty one."""
+    """Named arrays, nested as the layers are. Parameterless children have no entry: `sub` gives them an empty one.
+
+    Assigning to a name copies into its array (`g["W"] += dw` too): no name ever leaves the flat buffer.
+    """
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name in self:
+            self[name][...] = value
+        else:
+            super().__setitem__(name, value)
 
     def sub(self, name: str) -> "Views":
         """The views of child `name`."""
@@ -81,6 +90,9 @@ class ParamSet:
 
     def __getitem__(self, name: str) -> Any:
         return self.views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.views[name][...] = value
 
     def sub(self, name: str) -> Views:
         """The views of child `name`."""

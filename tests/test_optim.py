@@ -304,3 +304,14 @@ def test_state_is_made_of_parameter_sets_for_the_checkpoint():
     assert all(list(moment.named) == list(p.named) for moment in moments.values())
     assert list(SGD(p, 0.1, momentum=0.5).moments) == ["velocity"]
     assert SGD(p, 0.1).moments == {}
+
+
+@pytest.mark.parametrize("make", [lambda p: Adam(p, eps=0.0), lambda p: RMSprop(p, eps=-1e-8)])
+def test_eps_must_be_positive(make):
+    with pytest.raises(ValueError, match="eps must be above 0"):
+        make(Dense(2, 1).init(0, (2,)))
+
+
+def test_a_clip_limit_must_be_positive():
+    with pytest.raises(ValueError, match="limit must be above 0"):
+        clip_weights(kernels.get_ops(), Dense(2, 1).init(0, (2,)), -0.1)

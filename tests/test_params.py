@@ -127,3 +127,14 @@ def test_the_same_seed_gives_the_same_network_in_either_precision():
     np.testing.assert_allclose(single["branch1"]["W"], double["branch1"]["W"], rtol=1e-6)
     assert not np.array_equal(double["branch1"]["W"], double["branch2"]["W"])
     assert not np.array_equal(net.init(6, ((4,), (4,)))["branch1"]["W"], single["branch1"]["W"])
+
+
+def test_assignment_writes_into_the_buffer_at_every_level():
+    p = Sequential(Dense(2, 3)).init(0, (2,))
+    p["dense1"]["W"] = np.full((2, 3), 5.0)
+    assert (p.named["dense1/W"] == 5).all()
+    own = Dense(2, 3).init(0, (2,))
+    own["W"] += 1.0
+    own["b"] = 7.0
+    assert (own.named["b"] == 7).all()
+    assert own.flat[own.flat == 7].size == 3

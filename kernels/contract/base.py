@@ -6,8 +6,7 @@ mistakes with the same sentence, and none can forget to count.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 
 import numpy as np
 
@@ -50,16 +49,6 @@ class OpsBase:
     def scratch(self) -> AbstractContextManager[None]:
         """Buffers asked for inside this block are given back at its end."""
         return self.workspace.scratch()
-
-    @contextmanager
-    def rewound(self) -> Iterator[None]:
-        """Run a block whose buffers and random draws are undone at its end: for a probe inside a step."""
-        step, call = self.rng.step, self.rng._call
-        try:
-            with self.scratch():
-                yield
-        finally:
-            self.rng.step, self.rng._call = step, call
 
     def check_float(self, op: str, **arrays: Array | None) -> None:
         """Raise unless every given array has the backend's dtype and is C-contiguous."""

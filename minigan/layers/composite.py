@@ -96,7 +96,9 @@ class Residual(Branches):
         return {"branch": x, "skip": x}
 
     def spec(self, in_shape: Any) -> tuple[Any, Spec]:
-        """Both paths must end in the same shape."""
+        """One input; both paths must end in the same shape."""
+        if not is_shape(in_shape):
+            raise ValueError(f"Residual: expected one input, got {in_shape}")
         (branch, skip), spec = self.branch_specs(in_shape)
         if branch != skip:
             raise ValueError(f"Residual: the branch gives {branch}, the skip {skip}; they are added")
@@ -187,7 +189,7 @@ class Concat(Layer):
 
     def spec(self, in_shape: Any) -> tuple[Shape, Spec]:
         """All axes but the last must agree."""
-        if is_shape(in_shape) or len(in_shape) < 2 or len({shape[:-1] for shape in in_shape}) != 1:
+        if is_shape(in_shape) or len(in_shape) < 2 or () in in_shape or len({shape[:-1] for shape in in_shape}) != 1:
             raise ValueError(f"Concat: expected two or more inputs that differ on the last axis only, got {in_shape}")
         return (*in_shape[0][:-1], sum(shape[-1] for shape in in_shape)), {}
 

@@ -109,11 +109,11 @@ class BatchNorm(Norm):
         tape = NormTape(cache, dy, dz)
         if train:
             weights = {} if g is None else {"dgamma": g["gamma"], "dbeta": g["beta"]}
-            return ops.batch_norm_grad(dz, x, p["gamma"], mean, var, self.eps, **weights), tape
+            dx = ops.batch_norm_grad(dz, x, p["gamma"], mean, var, self.eps, **weights)
+            return (dx if need_dx else None), tape
         if g is not None:
             ops.channel_norm_weight_grad(dz, x, mean, var, self.eps, dgamma=g["gamma"], dbeta=g["beta"])
-        dx = ops.channel_norm(dz, p["gamma"], None, None, var, self.eps) if need_dx else None
-        return dx, tape
+        return (ops.channel_norm(dz, p["gamma"], None, None, var, self.eps) if need_dx else None), tape
 
     def double_backward(
         self, ops: Ops, p: Params, tape: NormTape, ddx: Array | None, g: Params | None = None
@@ -189,11 +189,11 @@ class LayerNorm(Norm):
         """dz = dy f' + extra.z; dx = r P(gamma dz) + extra.x."""
         extra_z, extra_x = extra or (None, None)
         if dy is None and extra_z is None:
-            return extra_x, NormTape(cache, None, None)
+            return (extra_x if need_dx else None), NormTape(cache, None, None)
         dz = ops.activation_grad(self.activation, dy, cache.y, extra=extra_z)
         weights = {} if g is None else {"dgamma": g["gamma"], "dbeta": g["beta"]}
         dx = ops.layer_norm_grad(dz, cache.x, p["gamma"], cache.mean, cache.var, self.eps, **weights)
-        return add(ops, dx, extra_x), NormTape(cache, dy, dz)
+        return (add(ops, dx, extra_x) if need_dx else None), NormTape(cache, dy, dz)
 
     def double_backward(
         self, ops: Ops, p: Params, tape: NormTape, ddx: Array | None, g: Params | None = None

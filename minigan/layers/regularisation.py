@@ -41,6 +41,8 @@ class Dropout(Layer):
         need_dx: bool = True,
     ) -> tuple[Array | None, Array | None]:
         """dx = dy m."""
+        if not need_dx:
+            return None, cache
         return (dy if cache is None else ops.multiply(dy, cache)), cache
 
     def double_backward(

@@ -33,7 +33,7 @@ class Reshape(FixedLinear):
 
     def apply(self, ops: Ops, x: Array) -> Array:
         """(N, ...) -> (N, *shape)."""
-        return x.reshape(-1, *self.shape)
+        return x.reshape(x.shape[0], *self.shape)
 
     def apply_adjoint(self, ops: Ops, dy: Array, x_shape: Shape) -> Array:
         """Back to the shape of x."""

@@ -64,7 +64,8 @@ def test_weights_that_run_away_stop_the_run_with_one_line(minigan: CommandLine, 
     assert started.startswith("mlp on mnist5k")
     assert re.fullmatch(
         r"minigan: stopped at step \d: the \w+'s gradient is not finite; "
-        r"first seen in the output of discriminator/dense\d, on \w+ data. The weights from before that update are saved; try a lower --lr or --gradient-clip 1",
+        r"first seen in the output of discriminator/dense\d, on \w+ data\. "
+        r"The weights from before that update are saved; try a lower --lr or --gradient-clip 1",
         line,
     )
     newest = latest(tmp_path / "run" / "checkpoints")

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -149,23 +148,13 @@ class TestOps:
         standard_error = math.sqrt(rate * (1 - rate) / SAMPLES)
         assert abs((mask == 0).mean() - rate) <= 4 * standard_error
 
-    @pytest.mark.parametrize("fails", [False, True])
-    def test_a_rewound_block_leaves_no_trace(self, ops: Ops, fails: bool):
-        """A probe inside a step: its draws and its buffers are undone, also when it fails."""
-        ops.begin_step(2)
-        ops.random_normal((4,), Use.CHECK)
-        inside = []
 
-        def probe() -> None:
-            with ops.rewound():
-                inside.append(ops.random_normal((4,), Use.CHECK).copy())
-                inside.append(ops.empty((5,)))
-                ops.rng.begin(11)
-                if fails:
-                    raise ZeroDivisionError
-
-        with pytest.raises(ZeroDivisionError) if fails else nullcontext():
-            probe()
-        drawn = ops.random_normal((4,), Use.CHECK)
-        np.testing.assert_array_equal(drawn, inside[0])
-        assert ops.empty((5,)).ctypes.data == inside[1].ctypes.data
+def test_uses_draw_independently_within_a_step():
+    """One more draw for dropout leaves the latents of the same step alone; a second draw for the same use is new."""
+    alone, disturbed = CounterRng(3), CounterRng(3)
+    for rng in (alone, disturbed):
+        rng.begin(5)
+    disturbed.uniform((7,), Use.DROPOUT)
+    first = disturbed.normal((4,), Use.LATENT_G)
+    np.testing.assert_array_equal(alone.normal((4,), Use.LATENT_G), first)
+    assert not np.array_equal(disturbed.normal((4,), Use.LATENT_G), first)

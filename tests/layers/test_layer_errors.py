@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import kernels
 from kernels import Ops, activation
 from minigan.layer import Layer
 from minigan.layers import (
     ELU,
     AvgPool2d,
     BatchNorm,
+    Concat,
     Conv2d,
     ConvTranspose2d,
     Dense,
@@ -23,6 +25,7 @@ from minigan.layers import (
     LeakyReLU,
     MaxPool2d,
     Reshape,
+    Residual,
     Upsample2d,
 )
 
@@ -117,3 +120,19 @@ def test_mixing_dtypes_raises(ops: Ops):
     layer = Dense(3, 2)
     with pytest.raises(TypeError, match=r"matmul: b is float32 \(3, 2\), this backend computes in float64"):
         layer.forward(ops, layer.init(0, (3,), np.float32), np.zeros((2, 3)))
+
+
+def test_residual_takes_one_input():
+    with pytest.raises(ValueError, match=r"^Residual: expected one input, got \(\(2,\), \(2,\)\)$"):
+        Residual(Concat(), Concat()).spec(((2,), (2,)))
+
+
+def test_concat_refuses_labels():
+    with pytest.raises(ValueError, match=r"^Concat: expected two or more inputs"):
+        Concat().spec(((), ()))
+
+
+def test_reshape_never_takes_from_the_next_sample():
+    ops = kernels.get_ops(dtype="float64")
+    with pytest.raises(ValueError, match="reshape"):
+        Reshape(3).forward(ops, Reshape(3).init(0, (3,)), np.zeros((2, 6)))
