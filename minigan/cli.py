@@ -26,9 +26,9 @@ RESUMABLE = {"steps", "data_dir"}
 class Train(TrainConfig):
     """Train a GAN, or resume a run.
 
-    minigan train dcgan                          on the bundled digits
-    minigan train lsgan --data mnist --epochs 5  on full MNIST
-    minigan train --resume runs/dcgan-mnist5k    where it stopped
+    $ minigan train dcgan                          on the bundled digits
+    $ minigan train lsgan --data mnist --epochs 5  on full MNIST
+    $ minigan train --resume runs/dcgan-mnist5k    where it stopped
 
     A default of None stands for the preset's own value, which `minigan presets NAME` shows. Ctrl-C saves and stops.
     """
@@ -62,8 +62,8 @@ class Train(TrainConfig):
 class Sample:
     """Draw samples from a trained run, or walk between them.
 
-    minigan sample runs/dcgan-mnist5k --count 64 --out digits.png
-    minigan sample runs/dcgan-mnist5k --interpolate
+    $ minigan sample runs/dcgan-mnist5k --count 64 --out digits.png
+    $ minigan sample runs/dcgan-mnist5k --interpolate
     """
 
     path: Annotated[Path, Positional, arg(metavar="RUN")]

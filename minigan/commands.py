@@ -3,6 +3,7 @@
 import functools
 import os
 import platform
+import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,11 +33,20 @@ def resume(path: Path, steps: int | None, data_dir: str | None) -> int:
 
 
 def _farewell(path: Path, code: int) -> int:
+    program = _program()
     if code:
-        print(f"Stopped and saved. Go on with: minigan train --resume {path}")
+        print(f"Stopped and saved. Go on with: {program} train --resume {path}")
     else:
-        print(f"Done: {path}/samples (grids), {path}/plots (curves, training.gif). Try: minigan sample {path}")
+        print(f"Done: {path}/samples (grids), {path}/plots (curves, training.gif). Try: {program} sample {path}")
     return code
+
+
+def _program() -> str:
+    """What to type to call minigan again: its name where that is on the PATH, else the way it was called."""
+    if shutil.which("minigan"):
+        return "minigan"
+    called = Path(sys.argv[0])
+    return f"{sys.executable} -m minigan" if called.name == "__main__.py" else str(called)
 
 
 def sample(path: Path, count: int, out: Path | None, seed: int, interpolate: bool, overwrite: bool) -> int:

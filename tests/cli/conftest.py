@@ -62,9 +62,11 @@ def faces(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of dcgan that has done 4 steps, with checkpoints at 2 and 4."""
+    """A run of dcgan that has done 4 steps, with checkpoints at 2 and 4; its samples are not all grey."""
     path = tmp_path_factory.mktemp("trained") / "run"
-    session.start(TrainConfig("dcgan", batch_size=4, width=0.02, latent_dim=4, steps=4, checkpoint_every=2), path)
+    session.start(
+        TrainConfig("dcgan", batch_size=4, width=0.02, latent_dim=4, steps=4, checkpoint_every=2, lr=0.1), path
+    )
     return path
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -14,6 +15,7 @@ from lives import outcome
 from PIL import Image
 
 from minigan import TrainConfig, commands
+from minigan.cli import parse
 from minigan.data.registry import SHAPES
 from minigan.gradcheck.catalogue import layer_cases
 from minigan.layers import ScaleShift
@@ -39,6 +41,14 @@ def test_help_names_the_flags(command: str, minigan: CommandLine) -> None:
     assert (code, err) == (0, "")
     for word in HELP[command]:
         assert re.search(rf"(?<!\w){re.escape(word)}\b", out), word
+
+
+@pytest.mark.parametrize("command", ["train", "sample"])
+def test_help_shows_examples_that_work_each_on_a_line(command: str, minigan: CommandLine) -> None:
+    examples = re.findall(r"^\$ minigan (.*?)(?:  .*)?$", minigan(command, "--help").out, re.MULTILINE)
+    assert len(examples) >= 2
+    for example in examples:
+        assert type(parse(example.split())).__name__.lower() == command
 
 
 def test_every_field_of_the_configuration_is_a_flag_with_an_explanation(minigan: CommandLine) -> None:
@@ -106,6 +116,15 @@ def test_sample_draws_what_the_run_generates(minigan: CommandLine, run: Path, tm
     ):
         assert minigan("sample", run, *flags.split()) == (0, f"{name}\n", "")
         assert (tmp_path / name).read_bytes() == expected
+    other = trainer.sample(5, 4)
+    assert grid_png(other) != grid_png(trainer.sample(5, 3)), "pictures that could be told apart"
+
+
+def test_a_run_measured_in_epochs_under_a_schedule_can_be_sampled(minigan: CommandLine, faces: Path) -> None:
+    """Without its data set, which alone says how many steps an epoch has."""
+    minigan("train", "mlp", "--data", faces, "--epochs", 1, "--schedule", "linear", "--out", "run", *SMALL)
+    shutil.rmtree(faces)
+    assert minigan("sample", "run").code == 0
 
 
 def test_points_are_drawn_as_points(minigan: CommandLine, tmp_path: Path) -> None:

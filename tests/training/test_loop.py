@@ -1,5 +1,6 @@
 """The loop of a run: what is written when, and how it stops."""
 
+import dataclasses
 import io
 import os
 import signal
@@ -17,6 +18,7 @@ from kernels.activations import sigmoid
 from minigan import TrainConfig, Trainer
 from minigan.data import ArrayDataset, Batches
 from minigan.layer import Params
+from minigan.losses import Loss
 from minigan.training import loop
 from minigan.training.checkpoint import latest, load
 from minigan.training.diagnose import NonFiniteError, first_non_finite
@@ -105,7 +107,7 @@ def test_the_metrics_are_those_of_the_steps(tmp_path: Path, monkeypatch: pytest.
     """Against a Trainer led by hand through the same batches; a clock that moves on by 2 s at each look."""
     clock = iter(range(0, 100, 2))
     monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    run = Run(tmp_path, log_every=4, n_critic=2)
+    run = Run(tmp_path, log_every=3, n_critic=2)
     run.train()
     by_hand, expected = Run(tmp_path / "by-hand", n_critic=2).trainer, []
     for step in range(10):
@@ -115,9 +117,9 @@ def test_the_metrics_are_those_of_the_steps(tmp_path: Path, monkeypatch: pytest.
         record = {"step": step + 1, "epoch": step // 3, "loss_d": float(losses.d), "d_real": real, "d_fake": fake}
         record["loss_g"] = None if losses.g is None else float(losses.g)
         expected.append(record)
-    rates = [4 * 4 / 2, 4 * 4 / 2, 2 * 4 / 2]
+    rates = [3 * 4 / 2, 3 * 4 / 2, 3 * 4 / 2, 1 * 4 / 2]
     assert run.directory.read_metrics() == [
-        expected[step - 1] | {"images_per_second": rate} for step, rate in zip((4, 8, 10), rates, strict=True)
+        expected[step - 1] | {"images_per_second": rate} for step, rate in zip((3, 6, 9, 10), rates, strict=True)
     ]
     assert run.shown.logged == run.directory.read_metrics()
     np.testing.assert_array_equal(run.trainer.params_g.flat, by_hand.params_g.flat)
@@ -132,8 +134,10 @@ def test_points_become_a_scatter_plot_and_no_interpolation(tmp_path: Path) -> No
 
 
 def test_sample_grids_show_the_same_latents_through_the_weights_of_their_step(tmp_path: Path) -> None:
-    run = Run(tmp_path, sample_every=5)
+    run = Run(tmp_path, sample_every=5, lr=0.01)
+    run.trainer.params_g.flat *= 12
     before = run.trainer.sample(64)
+    assert before.std() > 0.1, "images that could be told apart"
     run.train()
     for step, samples in ((0, before), (10, run.trainer.sample(64))):
         with Image.open(io.BytesIO(run.directory.sample_path(step).read_bytes())) as image:
@@ -186,6 +190,16 @@ def test_nan_in_the_data_stops_the_run_with_the_weights_from_before(tmp_path: Pa
         np.testing.assert_array_equal(saved.tensors[f"discriminator/{name}"], view)
 
 
+def test_a_generator_whose_gradient_fails_stops_the_run_too(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.trainer.gan = run.trainer.gan._replace(loss=broken_loss(run.trainer.gan.loss, "g_terms"))
+    expected = (
+        "stopped at step 1: the generator's gradient is not finite; first seen in the gradient of generator/dense5/b"
+    )
+    with pytest.raises(NonFiniteError, match=expected):
+        run.train()
+
+
 def test_a_rate_that_throws_the_weights_out_of_range_stops_the_run(tmp_path: Path) -> None:
     run = Run(tmp_path, lr=1e30)
     with pytest.raises(NonFiniteError, match=r"stopped at step \d: .* first seen in the output of discriminator/dense"):
@@ -211,6 +225,17 @@ def test_weights_that_an_update_made_infinite_are_not_saved(tmp_path: Path) -> N
         run.train()
     assert run.written[2] == [1, 2]
     assert load(run.directory.checkpoints / "step_0000002.safetensors").step == 2
+
+
+def broken_loss(loss: Loss, part: str) -> Loss:
+    """A loss whose gradients are NaN, its values not; `part` is "d_terms" or "g_terms"."""
+    terms = getattr(loss, part)
+
+    def broken(u_real: np.ndarray, u_fake: np.ndarray) -> Any:
+        value, *gradients = terms(u_real, u_fake)
+        return value, *(np.full_like(du, np.nan) for du in gradients)
+
+    return dataclasses.replace(loss, **{part: broken})
 
 
 def stepped(preset: str = "mlp") -> tuple[Trainer, np.ndarray]:
@@ -251,14 +276,7 @@ def test_a_layer_that_fails_on_fakes_alone_is_named_so() -> None:
 )
 def test_a_gradient_that_fails_behind_finite_outputs_is_named(part: str, place: str) -> None:
     trainer, x = stepped()
-    loss = trainer.gan.loss
-    terms = getattr(loss, part)
-
-    def broken(u_real: np.ndarray, u_fake: np.ndarray) -> Any:
-        value, *gradients = terms(u_real, u_fake)
-        return value, *(np.full_like(du, np.nan) for du in gradients)
-
-    trainer.gan = trainer.gan._replace(loss=type(loss)(**(vars(loss) | {part: broken})))
+    trainer.gan = trainer.gan._replace(loss=broken_loss(trainer.gan.loss, part))
     assert first_non_finite(trainer, x) == place
 
 

@@ -90,7 +90,7 @@ def faces(tmp_path: Path) -> str:
 
 
 def tiny(data: str, preset: str = "dcgan", **settings: Any) -> TrainConfig:
-    every = {"log_every": 1, "sample_every": 4, "checkpoint_every": 5}
+    every = {"log_every": 1, "sample_every": 4, "checkpoint_every": 5, "lr": 0.01}
     size = {"batch_size": 4, "width": 0.02, "latent_dim": 4, "steps": 20}
     return TrainConfig(preset, data=data, **(every | size | settings))
 
@@ -129,6 +129,15 @@ def test_what_was_done_after_the_last_checkpoint_is_undone(
     monkeypatch.setattr(Trainer, "step", step)
     session.resume(run.path)
     assert outcome(run.path) == outcome(tmp_path / "whole")
+
+
+def test_a_sample_grid_of_steps_that_were_lost_goes(faces: str, tmp_path: Path) -> None:
+    """Of a run whose last checkpoint, at step 10, is older than its grid of step 12."""
+    run, _ = session.start(tiny(faces, steps=12, checkpoint_every=10), tmp_path / "run")
+    (run.checkpoints / "step_0000012.safetensors").unlink()
+    session.resume(run.path, steps=11)
+    assert [file.stem for file in run.sample_files()] == [f"step_{step:07d}" for step in (0, 4, 8, 11)]
+    assert [record["step"] for record in run.read_metrics()] == list(range(1, 12))
 
 
 def test_a_finished_run_stays_as_it_is(faces: str, tmp_path: Path) -> None:
