@@ -13,6 +13,7 @@ help:
 	@echo "make test    run the whole test suite"
 	@echo "make oracle  compare with PyTorch (installs the extra: peers)"
 	@echo "make lint    ruff and mypy"
+	@echo "make pictures  the README's pictures from the demo's run"
 	@echo "make clean   remove the virtual environment and build leftovers"
 
 # The stamps say which extra is installed; a change of pyproject.toml installs again.
@@ -48,6 +49,9 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+pictures: $(VENV)/installed
+	$(BIN)/python tools/readme_pictures.py $(DEMO) docs/images
 
 clean:
 	rm -rf $(VENV) build *.egg-info

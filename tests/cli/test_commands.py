@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,6 +71,25 @@ def test_train_writes_a_run_and_says_where(minigan: CommandLine, tmp_path: Path)
         run = RunDirectory.open(tmp_path / "runs" / name)
         assert TrainConfig.from_dict(run.config, run.config_path) == expected
     assert outcome(tmp_path / "runs" / "mlp-small-mnist5k") == outcome(tmp_path / "runs" / "mlp-small-mnist5k-2")
+
+
+@pytest.mark.parametrize(
+    ("called", "on_the_path", "name"),
+    [
+        ("/venv/bin/minigan", True, "minigan"),
+        ("/venv/bin/minigan", False, "/venv/bin/minigan"),
+        ("/venv/lib/minigan/__main__.py", False, f"{sys.executable} -m minigan"),
+    ],
+)
+def test_the_last_line_names_the_program_so_that_it_can_be_called(
+    called: str, on_the_path: bool, name: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    if on_the_path:
+        (tmp_path / "minigan").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [called])
+    assert commands.resume(run, None, None) == 0
+    assert capsys.readouterr().out.endswith(f"Try: {name} sample {run}\n")
 
 
 def test_epochs_are_passes_over_the_data(minigan: CommandLine, faces: Path, tmp_path: Path) -> None:
