@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import kernels
 
 if not hasattr(kernels, "get_ops"):
+    _where = kernels.__file__ or next(iter(kernels.__path__))  # a folder without __init__.py has no file
     raise ImportError(
-        f"minigan needs its own package `kernels`, but another one of that name is installed at {kernels.__file__}: "
+        f"minigan needs its own package `kernels`, but another one of that name is installed at {_where}: "
         "uninstall that one, or install minigan into an environment of its own"
     )
 

@@ -1,7 +1,7 @@
 """Make the README's pictures from a finished demo run: `python tools/readme_pictures.py runs/demo docs/images`.
 
-They are the run's own files, made small: the last sample grid as it is, the animation with fewer frames, the curves with
-a palette. Together they stay below a megabyte.
+They are the run's own files, made small: the last sample grid as it is, the animation with fewer frames, the curves
+with a palette. Together they stay below a megabyte.
 """
 
 import io

@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 from ..data import Batches
+from ..errors import UserError
 from ..losses import realness
 from .checkpoint import NonFiniteStateError, save
 from .diagnose import NonFiniteError, first_non_finite
@@ -33,7 +34,11 @@ def train(
     if trainer.steps_done == 0:
         pictures.sample_grid()
     while trainer.steps_done < total and not stop.signal:
-        x, labels = batches.at(trainer.steps_done)
+        try:
+            x, labels = batches.at(trainer.steps_done)
+        except UserError:
+            _save(run, trainer)  # a data file that breaks in the middle of a run costs no step
+            raise
         losses = trainer.step(x, labels)
         step, last = trainer.steps_done, trainer.steps_done == total
         progress.step(step)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -82,7 +81,13 @@ def test_train_writes_a_run_and_says_where(minigan: CommandLine, tmp_path: Path)
     ],
 )
 def test_the_last_line_names_the_program_so_that_it_can_be_called(
-    called: str, on_the_path: bool, name: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    called: str,
+    on_the_path: bool,
+    name: str,
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     if on_the_path:
         (tmp_path / "minigan").touch(0o755)

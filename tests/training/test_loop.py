@@ -17,6 +17,7 @@ from kernels import Ops
 from kernels.activations import sigmoid
 from minigan import TrainConfig, Trainer
 from minigan.data import ArrayDataset, Batches
+from minigan.errors import UserError
 from minigan.layer import Params
 from minigan.losses import Loss
 from minigan.training import loop
@@ -307,3 +308,20 @@ def test_the_first_signal_is_a_request_the_second_interrupts(number: int, code: 
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+
+
+def test_a_data_set_that_breaks_on_the_way_costs_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(tmp_path, checkpoint_every=0)
+    whole = run.dataset.batch
+
+    def breaks(indices: np.ndarray) -> Any:
+        if run.trainer.steps_done == 7:
+            raise UserError("digit.png is broken")
+        return whole(indices)
+
+    monkeypatch.setattr(run.dataset, "batch", breaks)
+    with pytest.raises(UserError, match=r"^digit\.png is broken$"):
+        run.train()
+    saved = latest(run.directory.checkpoints)
+    assert saved is not None
+    assert load(saved).step == 7
