@@ -9,7 +9,7 @@ DEMO_FLAGS := --width 0.25 --batch-size 32 --lr 1e-3 --schedule linear --label-s
 .PHONY: demo test oracle lint pictures clean help
 
 help:
-	@echo "make demo    train a GAN on real handwritten digits and draw what it learned (about four minutes)"
+	@echo "make demo    train a GAN on real handwritten digits and draw what it learned (about two and a half minutes)"
 	@echo "make test    run the whole test suite"
 	@echo "make oracle  compare with PyTorch (installs the extra: peers)"
 	@echo "make lint    ruff and mypy"

@@ -57,6 +57,8 @@ class CounterRng:
 
     def begin(self, step: int) -> None:
         """Start step `step` (0 <= step < 2**32): the next draw of each use is its call 0 of that step."""
+        if not 0 <= step < 1 << 32:
+            raise ValueError(f"step must lie in [0, 2**32), got {step}")
         self.step = step
         self._calls.clear()
 

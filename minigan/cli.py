@@ -69,7 +69,7 @@ class Sample:
     path: Annotated[Path, Positional, arg(metavar="RUN")]
     """Folder of the run."""
     count: int = 64
-    """How many images; with --interpolate, eight to a row."""
+    """How many images; with --interpolate in whole rows of eight."""
     out: Path | None = None
     """PNG to write; by default in the run's plots folder."""
     seed: int = 0
@@ -102,7 +102,7 @@ class Presets:
 
 @dataclass(frozen=True)
 class Gradcheck:
-    """Check every hand-written gradient, first and second order, against differences in float64."""
+    """Check the gradients of every layer and loss, first and second order, against differences in float64."""
 
     seeds: int = 3
     """How many random points for each layer and loss."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import kernels
 
 from .errors import UserError
-from .training.config import TrainConfig
+from .training.config import WASSERSTEIN_CLIP, TrainConfig
 
 GRADCHECK_COLUMNS = 40
 
@@ -102,8 +102,8 @@ def presets(name: str, data: str, width: float) -> int:
     if recipe.optimizer == "adam":
         settings |= {"betas": f"{recipe.beta1}, {recipe.beta2}"}
     settings |= {"discriminator updates per generator update": recipe.n_critic, "epochs": recipe.epochs}
-    if recipe.weight_clip:
-        settings |= {"weight clip": recipe.weight_clip}
+    if recipe.loss == "wasserstein":
+        settings |= {"weight clip": WASSERSTEIN_CLIP}
     print("recipe: " + "; ".join(f"{key} {value}" for key, value in settings.items()) + "\n")
     print(table("generator", generator, (recipe.latent_dim,), recipe.batch_size) + "\n")
     print(table("discriminator", discriminator, SHAPES[data], recipe.batch_size))
@@ -117,8 +117,8 @@ def gradcheck(seeds: int, directions: int, backend: str) -> int:
 
     if seeds < 1 or directions < 1:
         raise UserError(f"--seeds and --directions: expected at least 1, got {seeds} and {directions}")
-    if backend not in kernels.available():
-        raise UserError(f"--backend: expected one of {', '.join(kernels.available())}, got {backend}")
+    if backend not in ("auto", *kernels.available()):
+        raise UserError(f"--backend: expected auto, {', '.join(kernels.available())}, got {backend}")
     reports = [
         functools.reduce(Report.joined, same_case)
         for same_case in zip(*(check_all(seed, directions, backend) for seed in range(seeds)), strict=True)

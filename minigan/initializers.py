@@ -22,7 +22,7 @@ def generator(seed: int, path: str) -> np.random.Generator:
 
 
 def fans(shape: Shape) -> tuple[int, int]:
-    """(fan_in, fan_out) of a W whose last two axes are input and output channels."""
+    """(fan_in, fan_out) of a W whose last two axes are input and output channels; see `transposed` for the others."""
     if len(shape) < 2:
         raise ValueError(f"fan-in and fan-out need a shape of at least two axes, got {shape}")
     receptive = math.prod(shape[:-2])
@@ -84,6 +84,18 @@ def orthogonal(gain: float = 1.0) -> Initializer:
         return gain * (q if rows >= columns else q.T).reshape(shape)
 
     return init
+
+
+def transposed(init: Initializer) -> Initializer:
+    """For a W whose last two axes are output and input channels, as in ConvTranspose2d: fans are those of the layer.
+
+    With stride s a pixel meets only 1/s^2 of the kernel on average, which the fans here, as in PyTorch, leave out.
+    """
+
+    def swapped(shape: Shape, rng: np.random.Generator) -> Array:
+        return init((*shape[:-2], shape[-1], shape[-2]), rng).swapaxes(-1, -2)
+
+    return swapped
 
 
 INITIALIZERS: dict[str, Callable[..., Initializer]] = {

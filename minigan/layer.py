@@ -100,11 +100,14 @@ class Layer(ABC):
         """Child layers by name, in the order of evaluation; empty for a leaf."""
         return {}
 
-    def init(self, seed: int, in_shape: Any, dtype: np.typing.DTypeLike = np.float32) -> ParamSet:
-        """A ParamSet with initial values, a function of the seed and of each parameter's name alone."""
+    def init(self, seed: int, in_shape: Any, dtype: np.typing.DTypeLike = np.float32, *, player: str = "") -> ParamSet:
+        """A ParamSet with initial values, a function of the seed, the player and each parameter's name alone.
+
+        Two networks of one game need different `player` names: layers of the same name would start out alike.
+        """
         p = ParamSet(self.spec(in_shape)[1], dtype)
         for path, param in walk(p.spec):
-            p.named[path][...] = param.init(param.shape, generator(seed, path))
+            p.named[path][...] = param.init(param.shape, generator(seed, f"{player}/{path}"))
         return p
 
 
@@ -153,6 +156,8 @@ class Sequential(Layer):
                 kind = type(entry).__name__.lower()
                 counts[kind] = counts.get(kind, 0) + 1
                 name, layer = f"{kind}{counts[kind]}", entry
+            if not name or "/" in name:
+                raise ValueError(f"Sequential: a layer's name must not be empty or hold a slash, got {name!r}")
             if name in self.layers:
                 raise ValueError(f"Sequential: two layers are called {name!r}")
             self.layers[name] = layer

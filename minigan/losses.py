@@ -197,10 +197,13 @@ nothing, only its difference to others does."""
 
 
 def realness(loss: Loss, u_real: Array, u_fake: Array) -> tuple[float, float]:
-    """(D(real), D(fake)): the mean probability of being real that D gives to each batch, between 0 and 1.
+    """(D(real), D(fake)): how real D finds each batch on average, from 0 to 1, where 0.5 is undecided.
 
-    Under a loss of SHIFT_INVARIANT_LOSSES it is that of being more real than the average of the other batch.
+    That is s(u), the probability of being real; for least-squares, whose targets are 0 and 1, u clipped to [0, 1]; for
+    SHIFT_INVARIANT_LOSSES the probability of being more real than the average of the other batch.
     """
+    if loss.name == "least-squares":
+        return float(u_real.clip(0, 1).mean()), float(u_fake.clip(0, 1).mean())
     relative = loss.name in SHIFT_INVARIANT_LOSSES
     real, fake = (u_fake.mean(), u_real.mean()) if relative else (0.0, 0.0)
     return float(sigmoid(u_real - real).mean()), float(sigmoid(u_fake - fake).mean())

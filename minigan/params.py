@@ -41,14 +41,19 @@ Spec: TypeAlias = Mapping[str, "Param | Spec"]
 class Views(dict[str, Any]):
     """Named arrays, nested as the layers are. Parameterless children have no entry: `sub` gives them an empty one.
 
-    Assigning to a name copies into its array (`g["W"] += dw` too): no name ever leaves the flat buffer.
+    Assigning to a name copies into its array (`g["W"] += dw` too), or into a child's arrays name by name: no name ever
+    leaves the flat buffer, and none can be added.
     """
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if name in self:
-            self[name][...] = value
-        else:
-            super().__setitem__(name, value)
+        target = self[name]
+        if not isinstance(target, Views):
+            target[...] = value
+            return
+        if set(target) != set(value):
+            raise KeyError(f"{name}: expected {sorted(target)}, got {sorted(value)}")
+        for child in target:
+            target[child] = value[child]
 
     def sub(self, name: str) -> "Views":
         """The views of child `name`."""
@@ -92,7 +97,7 @@ class ParamSet:
         return self.views[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self.views[name][...] = value
+        self.views[name] = value
 
     def sub(self, name: str) -> Views:
         """The views of child `name`."""
@@ -133,5 +138,5 @@ class ParamSet:
         *parents, last = path.split("/")
         node = self.views
         for parent in parents:
-            node = node.setdefault(parent, Views())
-        node[last] = view
+            node = dict.setdefault(node, parent, Views())
+        dict.__setitem__(node, last, view)

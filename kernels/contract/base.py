@@ -62,14 +62,14 @@ class OpsBase:
                     f"{op}: {name} {a.shape} is not C-contiguous (strides {a.strides}); pass a contiguous copy"
                 )
 
-    def output(self, op: str, shape: Shape, out: Array | None, *inputs: Array | None, **bias: Array | None) -> Array:
+    def output(self, op: str, shape: Shape, out: Array | None, *inputs: Array | None) -> Array:
         """Return `out` after checking its shape and that it overlaps no input; a workspace buffer when None."""
         if out is None:
             return self.empty(shape)
         self.check_float(op, out=out)
         if out.shape != shape:
             raise ValueError(f"{op}: the result is {shape}, out is {out.shape}")
-        for a in (*inputs, *bias.values()):
+        for a in inputs:
             if a is not None and np.may_share_memory(a, out):
                 raise ValueError(f"{op}: out {out.shape} overlaps an input {a.shape}")
         return out

@@ -67,7 +67,10 @@ class ElementwiseOps(OpsBase):
         """(ddy, extra): ddy = ddz*f'(kept) and extra = ddz*dy*f''(kept), None where f'' or dy is zero."""
         op = "activation_double_grad"
         self.check_float(op, ddz=ddz, dy=dy, kept=kept)
-        require(ddz.shape == kept.shape, f"{op}: ddz is {ddz.shape}, y is {kept.shape}")
+        for name, a in (("ddz", ddz), ("dy", dy)):
+            require(
+                a is None or a.shape == kept.shape, f"{op}: {name} is {a is not None and a.shape}, y is {kept.shape}"
+            )
         self.calls[op] += 1
         if activation is None:
             return ddz, None
@@ -142,6 +145,7 @@ class ElementwiseOps(OpsBase):
         """Join arrays along `axis`; all other axes must agree."""
         for i, a in enumerate(arrays):
             self.check_float("concat", **{f"array {i}": a})
+        require(len(arrays) > 0, "concat: expected at least one array")
         first = arrays[0].shape
         axis = axis % len(first)
         for a in arrays:

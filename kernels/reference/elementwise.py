@@ -1,4 +1,7 @@
-"""Element-wise operations in NumPy. Axes as in the contract: (N, ..., C); `kept` is y, or x for SiLU."""
+"""Element-wise operations in NumPy. Axes as in the contract: (N, ..., C); `kept` is y, or x for SiLU.
+
+Sums are taken in float64: NumPy adds rows one after the other, which loses digits of float32 over long batches.
+"""
 
 from collections.abc import Sequence
 
@@ -50,14 +53,14 @@ class NumpyElementwise(ElementwiseOps):
 
     def _sum_rows(self, x: Array, y: Array, accumulate: bool) -> None:
         """y[c] (+)= sum over all other axes of x[..., c]."""
-        total = x.reshape(-1, x.shape[-1]).sum(0)  # (..., C) -> (C,)
+        total = x.reshape(-1, x.shape[-1]).sum(0, dtype=np.float64)  # (..., C) -> (C,)
         if accumulate:
             y += total
         else:
             y[...] = total
 
     def _sum(self, x: Array, y: Array) -> None:
-        y[...] = x.sum()
+        y[...] = x.sum(dtype=np.float64)
 
     def _squared_norms(self, x: Array, y: Array) -> None:
         """y[n] = sum of x[n, ...]^2."""

@@ -23,8 +23,8 @@ class NumpyNorms(NormOps):
     ) -> None:
         """Mean and variance over the batch, then y = f(gamma h + beta)."""
         rows = x.reshape(-1, x.shape[-1])  # (N, ..., C) -> (R, C)
-        rows.mean(0, out=mean)
-        rows.var(0, out=var)
+        mean[...] = rows.mean(0, dtype=np.float64)
+        var[...] = rows.var(0, dtype=np.float64)
         self._channel_norm(x, gamma, beta, mean, var, eps, act, y)
 
     def _batch_norm_grad(
@@ -47,7 +47,7 @@ class NumpyNorms(NormOps):
         r = 1 / np.sqrt(var + eps)
         h = (x.reshape(-1, c) - mean) * r  # (R, C)
         dz = dz.reshape(-1, c)
-        sum_dz, sum_dz_h = dz.sum(0), np.einsum("rc,rc->c", dz, h)
+        sum_dz, sum_dz_h = _row_sum(dz), _row_sum(dz * h)
         if dgamma is not None:
             dgamma += sum_dz_h
         if dbeta is not None:
@@ -80,9 +80,9 @@ class NumpyNorms(NormOps):
         c = x.shape[-1]
         rows, dz = x.reshape(-1, c), dz.reshape(-1, c)
         h = (rows if mean is None else rows - mean) / np.sqrt(var + eps)
-        dgamma += np.einsum("rc,rc->c", dz, h)
+        dgamma += _row_sum(dz * h)
         if dbeta is not None:
-            dbeta += dz.sum(0)
+            dbeta += _row_sum(dz)
 
     def _layer_norm(
         self, x: Array, gamma: Array, beta: Array, eps: float, act: Activation | None, y: Array, mean: Array, var: Array
@@ -110,9 +110,9 @@ class NumpyNorms(NormOps):
         """With dh = gamma dz and P u = u - mean(u) - h mean(u h), means over the sample:  dx = r P dh."""
         h, r = _normalised(x, mean, var, eps), _per_sample(1 / np.sqrt(var + eps), x)
         if dgamma is not None:
-            dgamma += (dz * h).reshape(-1, h.shape[-1]).sum(0)
+            dgamma += _row_sum(dz * h)
         if dbeta is not None:
-            dbeta += dz.reshape(-1, h.shape[-1]).sum(0)
+            dbeta += _row_sum(dz)
         np.multiply(r, _project(dz * gamma, h), out=dx)
 
     def _layer_norm_double_grad(
@@ -139,10 +139,15 @@ class NumpyNorms(NormOps):
         projected = r * _project(ddx, h)
         np.multiply(projected, gamma, out=ddz)
         if dgamma is not None:
-            dgamma += (projected * dz).reshape(-1, h.shape[-1]).sum(0)
+            dgamma += _row_sum(projected * dz)
         ds_dr = _sample_mean(ddx * _project(dh, h)) * h[0].size
         ds_dh = -r * (ddx * _sample_mean(dh * h) + dh * _sample_mean(ddx * h))
         np.subtract(r * _project(ds_dh, h), ds_dr * r * r * h / h[0].size, out=extra)
+
+
+def _row_sum(u: Array) -> Array:
+    """Sum over all axes but the last, (..., C) -> (C,), in float64: over 100,000 rows float32 would lose digits."""
+    return u.reshape(-1, u.shape[-1]).sum(0, dtype=np.float64).astype(u.dtype)
 
 
 def _per_sample(statistic: Array, x: Array) -> Array:

@@ -4,6 +4,7 @@ An expression like (1 - beta1)*g makes a temporary as large as g. Going block by
 buffers are read and written once, and 168 million parameters need no gigabytes more.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -92,10 +93,14 @@ class NumpyUpdates(UpdateOps):
             np.copyto(a_, decay * a_ + (1 - decay) * x_, where=np.isfinite(x_))
 
     def _clip_norm(self, g: Array, limit: float, norm: Array) -> None:
-        """g *= min(1, limit/|g|); a gradient of infinite norm is left for the optimizer's guard."""
-        norm[...] = np.linalg.norm(g)
-        if limit < norm < np.inf:
-            g *= limit / norm
+        """g *= min(1, limit/|g|); a gradient that is not finite is left for the optimizer's guard.
+
+        Squares of entries above 1e19 overflow in float32, so they are summed in float64.
+        """
+        exact = math.sqrt(sum(float(np.square(g_, dtype=np.float64).sum()) for (g_,) in _blocks(g)))
+        norm[...] = exact
+        if limit < exact < math.inf:
+            g *= limit / exact
 
 
 def _blocks(*buffers: Array) -> Iterator[tuple[Array, ...]]:

@@ -47,12 +47,15 @@ def check_layer(
         directions: how many for each of the two.
 
     Raises:
-        GradientError: every direction crosses a kink. A wrong gradient does not raise: see `Report.require`.
+        GradientError: every direction crosses a kink, or the layer breaks the protocol: it writes into its input or
+            into dy, overwrites g instead of adding to it, or has other gradients when one of g and dx is not wanted. A
+            wrong gradient does not raise: see `Report.require`.
     """
     rng = np.random.default_rng(seed)
     p = _noisy(layer.init(seed, in_shape, np.float64), rng) if params is None else params
     x = _random(in_shape, batch, rng) if inputs is None else inputs
     point = _Point(layer, kernels.get_ops(backend, dtype=np.float64, seed=seed), p, x, train)
+    _check_conduct(point, rng)
     first = _check_backward(point, rng, directions)
     second = _check_double_backward(point, rng, directions)
     return first if second is None else first.joined(second)
@@ -153,6 +156,37 @@ class _Point(NamedTuple):
     def variables(self) -> list[Array]:
         """Float inputs and trainable parameters."""
         return [x for x in _leaves(self.x) if _is_float(x)] + list(self.p.trainable().values())
+
+
+def _check_conduct(at: _Point, rng: np.random.Generator) -> None:
+    """Hold the layer to the protocol's rules that no difference quotient sees."""
+    y, cache = at.forward()
+    dy = _map(lambda a: rng.standard_normal(a.shape), y)
+    x_before, dy_before = _map(np.copy, at.x), _map(np.copy, dy)
+    g, noisy = at.p.like(), at.p.like()
+    for view in noisy.trainable().values():
+        view[...] = rng.standard_normal(view.shape)
+    start = noisy.flat.copy()
+    dx, _ = at.layer.backward(at.ops, at.p, cache, dy, g)
+    at.layer.backward(at.ops, at.p, cache, dy, noisy, need_dx=False)
+    dx_frozen, _ = at.layer.backward(at.ops, at.p, cache, dy)
+    rules = {
+        "writes into its input": _equal(at.x, x_before),
+        "writes into dy": _equal(dy, dy_before),
+        "has another dx when g is None": _equal(dx, dx_frozen),
+        "does not add the same gradient to a g that holds something, with need_dx=False": np.allclose(
+            noisy.flat - start, g.flat, rtol=1e-9, atol=1e-9, equal_nan=True
+        ),
+    }
+    for what, kept in rules.items():
+        if not kept:
+            raise GradientError(f"{at.name} {what}")
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Whether nested arrays are the same, None matching None only."""
+    pairs = zip(_leaves(a), _leaves(b), strict=True)
+    return all((x is None) == (y is None) and (x is None or np.array_equal(x, y, equal_nan=True)) for x, y in pairs)
 
 
 def _check_backward(at: _Point, rng: np.random.Generator, directions: int) -> Report:

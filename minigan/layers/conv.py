@@ -11,7 +11,7 @@ from kernels import Activation, Ops
 from kernels.geometry import output_size, pair, resolve_padding, same_pads
 from kernels.types import Array, Padding, Pads, Pair, Shape
 
-from ..initializers import Initializer
+from ..initializers import Initializer, transposed
 from ..layer import features
 from ..params import Spec
 from .linear import LinearLayer
@@ -138,7 +138,8 @@ class ConvTranspose2d(LinearLayer):
                 f"with kernel {self.kernel}, stride {self.stride}, padding {self.padding!r}: "
                 f"a convolution of it gives {narrow}"
             )
-        return (*size, self.out_features), self.params((*self.kernel, self.out_features, self.in_features))
+        weight = (*self.kernel, self.out_features, self.in_features)
+        return (*size, self.out_features), self.params(weight, transposed(self.weight_init))
 
     def flops(self, in_shape: Any) -> int:
         """2 H W KH KW C O."""

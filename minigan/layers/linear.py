@@ -60,9 +60,9 @@ class LinearLayer(Layer):
         self.bias = bias
         self.weight_init = init if init is not None else normal(0.02)
 
-    def params(self, weight_shape: Shape) -> dict[str, Param]:
-        """The Params of W and b."""
-        spec = {"W": Param(weight_shape, self.weight_init)}
+    def params(self, weight_shape: Shape, init: Initializer | None = None) -> dict[str, Param]:
+        """The Params of W, drawn by the layer's own initializer or by `init`, and of b."""
+        spec = {"W": Param(weight_shape, init if init is not None else self.weight_init)}
         if self.bias:
             spec["b"] = Param((self.out_features,), zeros)
         return spec

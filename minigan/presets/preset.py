@@ -31,7 +31,6 @@ class Recipe:
     beta1: float = 0.5
     beta2: float = 0.999
     n_critic: int = 1
-    weight_clip: float = 0.0
     norm: str | None = None
 
 

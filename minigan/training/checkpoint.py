@@ -40,13 +40,13 @@ class Checkpoint:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-def save(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
-    """Write `folder/step_0000600.safetensors`; once it is in place, keep the latest `keep` up to this step.
+def save(folder: Path, checkpoint: Checkpoint, keep: int | None = 2) -> Path:
+    """Write `folder/step_0000600.safetensors`; once it is in place, keep the latest `keep` up to this step (None: all).
 
     Contiguous tensors are written from where they are, without a copy. A tensor that is not finite raises
     NonFiniteStateError: a run could not go on from it.
     """
-    if keep < 1:
+    if keep is not None and keep < 1:
         raise ValueError(f"save: keep is {keep}, expected 1 or more")
     for name, tensor in checkpoint.tensors.items():
         if not np.isfinite(tensor).all():
@@ -66,6 +66,8 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
             save_file(tensors, temp, metadata)
         except SafetensorError as error:
             raise OSError(str(error)) from error
+    if keep is None:
+        return path
     with one_line_errors(f"remove earlier checkpoints in {folder}"):
         upto = [file for step, file in step_files(folder, SUFFIX).items() if step <= checkpoint.step]
         for file in upto[:-keep]:

@@ -11,6 +11,9 @@ from ..losses import get_loss
 from ..optim import OPTIMIZERS, SCHEDULES
 from ..presets import Preset, get_preset
 
+WASSERSTEIN_CLIP = 0.01
+"""A Wasserstein critic without bound on its slope grows without end; Arjovsky et al. 2017 clip its weights to this."""
+
 SMALLEST_BATCH = 2  # batch statistics of one sample are degenerate
 
 
@@ -68,7 +71,7 @@ class TrainConfig:
     n_critic: int | None = None
     """Discriminator updates for each generator update."""
     weight_clip: float | None = None
-    """Clip the discriminator's weights to +- this after each update; 0 is off."""
+    """Clip the discriminator's weights to +- this after each update; 0 is off. By default 0.01 with wasserstein, else 0."""
     gradient_clip: float = 0.0
     """Scale each player's gradient down to this norm; 0 is off."""
     ema: float = 0.0
@@ -98,6 +101,10 @@ class TrainConfig:
         recipe = dataclasses.asdict(preset.recipe)
         epochs = recipe.pop("epochs")
         filled: dict[str, Any] = {name: value for name, value in recipe.items() if getattr(self, name) is None}
+        if (self.optimizer or recipe["optimizer"]) != "adam":
+            filled |= {"beta1": self.beta1, "beta2": self.beta2}
+        if self.weight_clip is None:
+            filled["weight_clip"] = WASSERSTEIN_CLIP if (self.loss or recipe["loss"]) == "wasserstein" else 0.0
         filled["preset"] = preset.name
         if self.steps is None and self.epochs is None:
             filled["epochs"] = epochs
@@ -145,6 +152,10 @@ class TrainConfig:
                 raise UserError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if self.channels not in (None, 1, 3):
             raise UserError(f"channels: expected 1 or 3, got {self.channels}")
+        for owner, names in (("sgd", ("momentum", "nesterov")), ("adam", ("beta1", "beta2", "amsgrad"))):
+            for name in names:
+                if self.optimizer != owner and getattr(self, name):
+                    raise UserError(f"{name} belongs to {owner}, the optimizer is {self.optimizer}")
         if self.nesterov and not self.momentum:
             raise UserError("nesterov needs a momentum above 0")
         try:

@@ -47,8 +47,8 @@ def train(
             run.append_metrics(record)
             progress.log(record)
         if trainer.g.skipped or trainer.d.skipped:
-            _save(run, trainer)
-            raise NonFiniteError(_explain(trainer, first_non_finite(trainer, x)))
+            _save(run, trainer, prune=False)
+            raise NonFiniteError(_explain(run, trainer, first_non_finite(trainer, x)))
         if _due(config.sample_every, step, last):
             pictures.sample_grid()
         if _due(config.checkpoint_every, step, last):
@@ -80,12 +80,14 @@ def _due(every: int, step: int, last: bool) -> bool:
     return last or (every > 0 and step % every == 0)
 
 
-def _save(run: RunDirectory, trainer: Trainer) -> None:
+def _save(run: RunDirectory, trainer: Trainer, prune: bool = True) -> None:
+    """Write a checkpoint, the metrics before it first; a run that fails keeps its earlier ones, so prunes none."""
     try:
-        save(run.checkpoints, trainer.checkpoint(), keep=trainer.config.keep_checkpoints)
+        run.sync_metrics()
+        save(run.checkpoints, trainer.checkpoint(), keep=trainer.config.keep_checkpoints if prune else None)
     except NonFiniteStateError as error:
         raise NonFiniteError(
-            f"stopped: {error}; it is not saved, earlier checkpoints stay; try a lower --lr"
+            f"stopped: {error}; it is not saved, earlier checkpoints stay; start anew with a lower --lr"
         ) from error
 
 
@@ -104,9 +106,10 @@ def _record(trainer: Trainer, batches: Batches, losses: Losses, rate: float) -> 
     }
 
 
-def _explain(trainer: Trainer, place: str) -> str:
+def _explain(run: RunDirectory, trainer: Trainer, place: str) -> str:
     who = "discriminator" if trainer.d.skipped else "generator"
     return (
         f"stopped at step {trainer.steps_done}: the {who}'s gradient is not finite; first seen in {place}. "
-        "The weights from before that update are saved; try a lower --lr or --gradient-clip 1"
+        f"The weights from before that update are saved; start anew with a lower --lr or with --gradient-clip 1, or set "
+        f"them in {run.config_path} and resume"
     )

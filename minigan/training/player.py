@@ -20,10 +20,17 @@ class Player:
     """
 
     def __init__(
-        self, network: Layer, in_shape: Any, ops: Ops, config: TrainConfig, lr: float, weight_clip: float = 0.0
+        self,
+        name: str,
+        network: Layer,
+        in_shape: Any,
+        ops: Ops,
+        config: TrainConfig,
+        lr: float,
+        weight_clip: float = 0.0,
     ) -> None:
         self.network, self.ops, self.config = network, ops, config
-        self.params = network.init(config.seed, in_shape, ops.dtype)
+        self.params = network.init(config.seed, in_shape, ops.dtype, player=name)
         self.grads = self.params.like()
         self.optimizer = make_optimizer(config, self.params, lr)
         self.weight_clip = weight_clip

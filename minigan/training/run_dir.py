@@ -10,6 +10,7 @@ files end up equal to those of a run that was never interrupted.
 
 import json
 import math
+import os
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -40,7 +41,16 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any], overwrite: bool = False) -> Self:
+        """`creating`, without keeping the lock."""
+        with cls.creating(path, config, overwrite) as run:
+            return run
+
+    @classmethod
+    @contextmanager
+    def creating(cls, path: Path, config: Mapping[str, Any], overwrite: bool = False) -> Iterator[Self]:
         """Start a run in a new or empty folder (hidden files apart), or with `overwrite` in that of an earlier run.
+
+        The run's lock is held inside the block.
 
         `config` is what TOML can hold, nested if need be; TOML has no null, so entries that are None are left out.
         An earlier run's files go; files that a run does not write stay, and a folder that is not a run is never taken.
@@ -48,16 +58,14 @@ class RunDirectory:
         run = cls(path, _without_none(config))
         with one_line_errors(f"start a run in {path}"):
             path.mkdir(parents=True, exist_ok=True)
-            taken = any(not entry.name.startswith(".") for entry in path.iterdir())
-        if taken and not _is_run(path):
-            raise UserError(f"{path} is not empty and not a run of minigan: name another folder")
-        if taken and not overwrite:
-            raise UserError(f"{path} already holds a run: resume it, name another folder or pass --overwrite")
-        with run.lock(), one_line_errors(f"remove the earlier run in {path}"):
-            for file in [file for pattern in OWN_FILES for file in path.glob(pattern)]:
-                file.unlink()
+        _refuse_taken(path, overwrite)  # before the lock, which leaves a file even in a folder that is not ours
+        with run.lock():
+            _refuse_taken(path, overwrite)  # and under it, since another process may just have started here
+            with one_line_errors(f"remove the earlier run in {path}"):
+                for file in [file for pattern in OWN_FILES for file in path.glob(pattern)]:
+                    file.unlink()
             run.write_config()
-        return run
+            yield run
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -120,6 +128,12 @@ class RunDirectory:
         with one_line_errors(f"write {self.metrics_path}"), self.metrics_path.open("a", encoding="utf-8") as handle:
             handle.write(_json_line(record))
 
+    def sync_metrics(self) -> None:
+        """Put the records so far on the disk, so that no power cut leaves a checkpoint without them."""
+        if self.metrics_path.exists():
+            with one_line_errors(f"write {self.metrics_path}"), self.metrics_path.open("rb") as handle:
+                os.fsync(handle.fileno())
+
     def read_metrics(self) -> list[dict[str, Any]]:
         """Every record so far, without a last line that a kill cut short; none when nothing was logged yet."""
         if not self.metrics_path.exists():
@@ -157,6 +171,16 @@ def fresh_path(root: Path, stem: str) -> Path:
         number += 1
         path = root / f"{stem}-{number}"
     return path
+
+
+def _refuse_taken(path: Path, overwrite: bool) -> None:
+    """Raise UserError if `path` holds anything that a new run may not take."""
+    with one_line_errors(f"start a run in {path}"):
+        taken = any(not entry.name.startswith(".") for entry in path.iterdir())
+    if taken and not _is_run(path):
+        raise UserError(f"{path} is not empty and not a run of minigan: name another folder")
+    if taken and not overwrite:
+        raise UserError(f"{path} already holds a run: resume it, name another folder or pass --overwrite")
 
 
 def _is_run(path: Path) -> bool:

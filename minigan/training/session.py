@@ -1,11 +1,12 @@
 """Start a run, resume one, or open one to sample from: what stands between the command line and the loop."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
-from ..data import Batches, Dataset, load
+from ..data import NAMES, Batches, Dataset, load
 from ..errors import UserError
-from .checkpoint import latest
+from .checkpoint import Checkpoint, latest
 from .checkpoint import load as load_checkpoint
 from .config import TrainConfig
 from .interrupt import stop_on_signals
@@ -16,15 +17,16 @@ from .run_dir import RunDirectory, fresh_path
 from .trainer import Trainer
 
 RUNS = Path("runs")
+HARMLESS = {"steps", "epochs", "data_dir", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints"}
+"""What may change on the way without changing what is learned, but for schedules, which depend on the total."""
 
 
 def start(config: TrainConfig, out: Path | None = None, overwrite: bool = False) -> tuple[RunDirectory, int]:
     """Train a new run; returns its folder and the exit code. All input is checked before anything is written."""
-    config = config.resolved()
+    config = _with_absolute_paths(config.resolved())
     trainer, batches = _prepare(config)
     path = out if out is not None else fresh_path(RUNS, f"{config.preset}-{batches.dataset.name}")
-    run = RunDirectory.create(path, config.to_dict(), overwrite)
-    with run.lock():
+    with RunDirectory.creating(path, config.to_dict(), overwrite) as run:
         return run, _train(run, trainer, batches)
 
 
@@ -41,12 +43,14 @@ def resume(path: Path, steps: int | None = None, data_dir: str | None = None) ->
     if steps is not None:
         config = dataclasses.replace(config, steps=steps, epochs=None)
     if data_dir is not None:
-        config = dataclasses.replace(config, data_dir=data_dir)
+        config = _with_absolute_paths(dataclasses.replace(config, data_dir=data_dir))
     trainer, batches = _prepare(config)
     with run.lock():
         newest = latest(run.checkpoints)
         if newest is not None:
-            trainer.restore(load_checkpoint(newest))
+            checkpoint = load_checkpoint(newest)
+            trainer.restore(checkpoint)
+            _tell_changes(checkpoint, trainer.config)
         assert trainer.total_steps is not None
         if trainer.steps_done > trainer.total_steps:
             raise UserError(
@@ -68,6 +72,8 @@ def open_trained(path: Path) -> Trainer:
     if newest is None:
         raise UserError(f"{path} has no checkpoint yet: let it train to the first one")
     checkpoint = load_checkpoint(newest)
+    if "data_shape" not in checkpoint.extra:
+        raise UserError(f"{newest} does not say what shape its samples have")
     trainer = Trainer(dataclasses.replace(config, schedule="constant"), tuple(checkpoint.extra["data_shape"]))
     trainer.restore(checkpoint)
     return trainer
@@ -84,17 +90,41 @@ def load_data(config: TrainConfig) -> Dataset:
     )
 
 
+def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
+    """So that the run can be resumed from another folder."""
+    data = config.data if config.data in NAMES else str(Path(config.data).expanduser().resolve())
+    if data != config.data and not Path(data).is_dir():
+        data = config.data  # a misspelt name, which `load` explains
+    data_dir = None if config.data_dir is None else str(Path(config.data_dir).expanduser().resolve())
+    return dataclasses.replace(config, data=data, data_dir=data_dir)
+
+
+def _tell_changes(checkpoint: Checkpoint, config: TrainConfig) -> None:
+    """A line on stderr if config.toml no longer says what the run was trained with so far."""
+    now = config.to_dict()
+    names = sorted((set(now) | set(checkpoint.config)) - HARMLESS)
+    changes = [
+        f"{name} {checkpoint.config.get(name)} -> {now.get(name)}"
+        for name in names
+        if checkpoint.config.get(name) != now.get(name)
+    ]
+    if changes:
+        print(f"minigan: changed since step {checkpoint.step}: {', '.join(changes)}", file=sys.stderr)
+
+
 def _prepare(config: TrainConfig) -> tuple[Trainer, Batches]:
     """Load the data and build the networks."""
     config = config.resolved()
     assert config.batch_size is not None
+    if config.data_dir is not None and not Path(config.data_dir).is_dir():
+        raise UserError(f"--data-dir: there is no folder {config.data_dir}")
     batches = Batches(load_data(config), config.batch_size, config.seed)
     total = config.steps if config.steps is not None else (config.epochs or 1) * batches.steps_per_epoch
     return Trainer(config, batches.dataset.shape, total), batches
 
 
 def _train(run: RunDirectory, trainer: Trainer, batches: Batches) -> int:
-    """Run the loop; 0, or 130 after Ctrl-C. The caller holds the run's lock."""
+    """Run the loop; 0 when it got to its end, 130 after Ctrl-C. The caller holds the run's lock."""
     assert trainer.total_steps is not None
     with stop_on_signals() as stop, progress(trainer.steps_done, trainer.total_steps) as shown:
         shown.message(
@@ -102,4 +132,4 @@ def _train(run: RunDirectory, trainer: Trainer, batches: Batches) -> int:
             f"{trainer.params_d.count:,} parameters, steps {trainer.steps_done} to {trainer.total_steps}, {run.path}"
         )
         train(trainer, batches, run, Pictures(run, trainer, batches.dataset), shown, stop)
-    return stop.exit_code
+    return stop.exit_code if trainer.steps_done < trainer.total_steps else 0

@@ -62,18 +62,23 @@ class Trainer:
         self.gan = Gan(generator, discriminator, get_loss(str(config.loss), config.label_smoothing))
         self._rng = CounterRng(config.seed)
         lr = float(config.lr or 0)
-        self.g = self._player(generator, (config.latent_dim,), config.lr_g or lr)
-        self.d = self._player(discriminator, self.data_shape, config.lr_d or lr, config.weight_clip or 0.0)
+        self.g = Player("generator", generator, (config.latent_dim,), self._ops(), config, config.lr_g or lr)
+        self.d = Player(
+            "discriminator",
+            discriminator,
+            self.data_shape,
+            self._ops(),
+            config,
+            config.lr_d or lr,
+            config.weight_clip or 0.0,
+        )
         self.average = MovingAverage(self.g.params, config.ema) if config.ema else None
         self._sampling = kernels.get_ops(config.backend, seed=config.seed)
         self.steps_done = 0
         self.logits: tuple[Array, Array] | None = None
 
-    def _player(self, network: Layer, in_shape: Shape, lr: float, weight_clip: float = 0.0) -> Player:
-        """A player with a workspace of its own on the common stream of random numbers."""
-        return Player(network, in_shape, self._ops(), self.config, lr, weight_clip)
-
     def _ops(self) -> kernels.Ops:
+        """Operations with a workspace of their own on the common stream of random numbers."""
         try:
             return kernels.get_ops(self.config.backend, rng=self._rng)
         except ValueError as error:
@@ -141,14 +146,14 @@ class Trainer:
         return self.generate(self.latents(count, seed))
 
     def generate(self, z: Array) -> Array:
-        """G(z) in eval mode for latents z (count, Z), copied out of the workspace."""
+        """G(z) in eval mode for latents z (count, Z), copied out of the workspace; images are clipped to [-1, 1]."""
         params = self.g.params if self.average is None else self.average.params
         images = np.empty((len(z), *self.data_shape), np.float32)
         for start in range(0, len(z), SAMPLE_BATCH):
             self._sampling.workspace.reset()
             part = np.ascontiguousarray(z[start : start + SAMPLE_BATCH])
             images[start : start + SAMPLE_BATCH] = self.generator.forward(self._sampling, params, part, train=False)[0]
-        return images
+        return images.clip(-1, 1) if len(self.data_shape) == 3 else images
 
     def checkpoint(self) -> Checkpoint:
         """The whole state, as views: save it before the next step."""
@@ -160,11 +165,14 @@ class Trainer:
         """Take over the state of a checkpoint, or raise UserError and change nothing."""
         if checkpoint.preset != self.config.preset:
             raise UserError(f"the checkpoint is of preset {checkpoint.preset}, this run is of {self.config.preset}")
+        counts = checkpoint.extra.get("updates", {})
+        if set(counts) != {"generator", "discriminator"}:
+            raise UserError(f"the checkpoint of step {checkpoint.step} does not say how many updates were done")
         tensors = self._tensors()
         check_matches(checkpoint, {name: (view.shape, view.dtype) for name, view in tensors.items()})
         restore(tensors, checkpoint)
-        self.g.optimizer.count = int(checkpoint.extra["updates"]["generator"])
-        self.d.optimizer.count = int(checkpoint.extra["updates"]["discriminator"])
+        self.g.optimizer.count = int(counts["generator"])
+        self.d.optimizer.count = int(counts["discriminator"])
         self.steps_done = checkpoint.step
 
     def _tensors(self) -> dict[str, Array]:
