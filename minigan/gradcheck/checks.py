@@ -160,9 +160,10 @@ class _Point(NamedTuple):
 
 def _check_conduct(at: _Point, rng: np.random.Generator) -> None:
     """Hold the layer to the protocol's rules that no difference quotient sees."""
+    x_before = _map(np.copy, at.x)
     y, cache = at.forward()
     dy = _map(lambda a: rng.standard_normal(a.shape), y)
-    x_before, dy_before = _map(np.copy, at.x), _map(np.copy, dy)
+    dy_before = _map(np.copy, dy)
     g, noisy = at.p.like(), at.p.like()
     for view in noisy.trainable().values():
         view[...] = rng.standard_normal(view.shape)

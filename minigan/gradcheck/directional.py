@@ -5,9 +5,9 @@ For a scalar function s of many numbers, a gradient g is right if, for random di
     <g, d> = (s(+eps d) - s(-eps d))/(2 eps)        to a relative error below 1e-6,   eps = 1e-5.
 
 The error is relative to the derivative, or to a tenth of its typical size |g|/sqrt(count) where a direction happens to
-lie almost across the gradient. One direction tests every entry together: a wrong entry shows unless it is a millionth of
-the whole gradient. Truncation costs about eps^2 = 1e-10, rounding about 1e-16/eps = 1e-11, so 1e-6 has room for large third
-derivatives only.
+lie almost across the gradient. One direction tests every entry together: a wrong entry shows unless it is a millionth
+of the whole gradient. Truncation costs about eps^2 = 1e-10, rounding about 1e-16/eps = 1e-11, so 1e-6 has room for
+large third derivatives only.
 
 Kinks: where an activation changes sign between -eps d and +eps d the difference quotient is no derivative. Such a
 direction is redrawn and counted.

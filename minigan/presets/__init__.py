@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from ..errors import UserError
 from .convolutional import DCGAN, LSGAN, LUCIC
 from .dense import DENSE_WIDE, MLP, MLP_SMALL
-from .preset import NORMS, Options, Preset, Recipe
+from .preset import ADAM_BETAS, NORMS, Options, Preset, Recipe
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in (MLP, MLP_SMALL, DCGAN, LSGAN, LUCIC, DENSE_WIDE)}
 ALIASES = {"wgan": "mlp-small"}
@@ -25,4 +25,4 @@ def get_preset(name: str) -> Preset:
     return preset
 
 
-__all__ = ["ALIASES", "NORMS", "PRESETS", "Options", "Preset", "Recipe", "get_preset"]
+__all__ = ["ADAM_BETAS", "ALIASES", "NORMS", "PRESETS", "Options", "Preset", "Recipe", "get_preset"]

@@ -86,7 +86,7 @@ MLP_SMALL = Preset(
         "mean D(real) + mean D(fake), which has no lower bound and separates nothing"
     ),
     build=_mlp_small,
-    recipe=Recipe(loss="wasserstein", optimizer="rmsprop", lr=5e-5, n_critic=5, epochs=200),
+    recipe=Recipe(loss="wasserstein", optimizer="rmsprop", lr=5e-5, n_critic=5, epochs=200, beta1=None, beta2=None),
     last_bias="dense4/b",
     takes_points=True,
 )

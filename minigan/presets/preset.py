@@ -15,11 +15,15 @@ LARGEST_WIDTH = 1000
 LARGEST_LATENT_DIM = 1_000_000
 
 
+ADAM_BETAS = (0.5, 0.999)
+"""Those of DCGAN (Radford, Metz and Chintala 2016, section 4)."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a preset trains unless the user says otherwise; each field is one of the configuration.
 
-    `norm` None: the preset has no choice of norm.
+    `norm` None: the preset has no choice of norm. `beta1`, `beta2` None: its optimizer is not Adam.
     """
 
     loss: str
@@ -28,8 +32,8 @@ class Recipe:
     batch_size: int = 64
     latent_dim: int = 100
     epochs: int = 100
-    beta1: float = 0.5
-    beta2: float = 0.999
+    beta1: float | None = ADAM_BETAS[0]
+    beta2: float | None = ADAM_BETAS[1]
     n_critic: int = 1
     norm: str | None = None
 

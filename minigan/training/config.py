@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import UserError
 from ..losses import get_loss
 from ..optim import OPTIMIZERS, SCHEDULES
-from ..presets import Preset, get_preset
+from ..presets import ADAM_BETAS, Preset, get_preset
 
 WASSERSTEIN_CLIP = 0.01
 """A Wasserstein critic without bound on its slope grows without end; Arjovsky et al. 2017 clip its weights to this."""
@@ -71,7 +71,7 @@ class TrainConfig:
     n_critic: int | None = None
     """Discriminator updates for each generator update."""
     weight_clip: float | None = None
-    """Clip the discriminator's weights to +- this after each update; 0 is off. By default 0.01 with wasserstein, else 0."""
+    """Clip the discriminator's weights to +- this after each update; 0 is off, as without wasserstein (else 0.01)."""
     gradient_clip: float = 0.0
     """Scale each player's gradient down to this norm; 0 is off."""
     ema: float = 0.0
@@ -101,8 +101,10 @@ class TrainConfig:
         recipe = dataclasses.asdict(preset.recipe)
         epochs = recipe.pop("epochs")
         filled: dict[str, Any] = {name: value for name, value in recipe.items() if getattr(self, name) is None}
-        if (self.optimizer or recipe["optimizer"]) != "adam":
-            filled |= {"beta1": self.beta1, "beta2": self.beta2}
+        adam = (self.optimizer or recipe["optimizer"]) == "adam"
+        for name, value in zip(("beta1", "beta2"), ADAM_BETAS, strict=True):
+            if getattr(self, name) is None:
+                filled[name] = (value if recipe[name] is None else recipe[name]) if adam else None
         if self.weight_clip is None:
             filled["weight_clip"] = WASSERSTEIN_CLIP if (self.loss or recipe["loss"]) == "wasserstein" else 0.0
         filled["preset"] = preset.name

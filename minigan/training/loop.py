@@ -110,6 +110,6 @@ def _explain(run: RunDirectory, trainer: Trainer, place: str) -> str:
     who = "discriminator" if trainer.d.skipped else "generator"
     return (
         f"stopped at step {trainer.steps_done}: the {who}'s gradient is not finite; first seen in {place}. "
-        f"The weights from before that update are saved; start anew with a lower --lr or with --gradient-clip 1, or set "
+        "The weights from before that update are saved; start anew with a lower --lr or with --gradient-clip 1, or set "
         f"them in {run.config_path} and resume"
     )

@@ -16,6 +16,7 @@ class Player:
 
     Attributes:
         params, grads: ParamSets of the network.
+        weight_clip: limit of the weights after each update, 0 for none.
         ops: the operations, with a workspace of this player's own.
     """
 
@@ -27,13 +28,12 @@ class Player:
         ops: Ops,
         config: TrainConfig,
         lr: float,
-        weight_clip: float = 0.0,
     ) -> None:
         self.network, self.ops, self.config = network, ops, config
         self.params = network.init(config.seed, in_shape, ops.dtype, player=name)
         self.grads = self.params.like()
         self.optimizer = make_optimizer(config, self.params, lr)
-        self.weight_clip = weight_clip
+        self.weight_clip = 0.0
 
     def zero_grad(self) -> ParamSet:
         """Clear the gradient and return it."""

@@ -63,15 +63,8 @@ class Trainer:
         self._rng = CounterRng(config.seed)
         lr = float(config.lr or 0)
         self.g = Player("generator", generator, (config.latent_dim,), self._ops(), config, config.lr_g or lr)
-        self.d = Player(
-            "discriminator",
-            discriminator,
-            self.data_shape,
-            self._ops(),
-            config,
-            config.lr_d or lr,
-            config.weight_clip or 0.0,
-        )
+        self.d = Player("discriminator", discriminator, self.data_shape, self._ops(), config, config.lr_d or lr)
+        self.d.weight_clip = config.weight_clip or 0.0
         self.average = MovingAverage(self.g.params, config.ema) if config.ema else None
         self._sampling = kernels.get_ops(config.backend, seed=config.seed)
         self.steps_done = 0

@@ -71,7 +71,7 @@ MISTAKES = {
     "presets dcgan --data ring": "dcgan makes images",
     "presets dcgan --width inf": "width: expected a number above 0, up to 1000, got inf",
     "gradcheck --seeds 0": "--seeds and --directions: expected at least 1, got 0 and 3",
-    "gradcheck --backend abacus": "--backend: expected one of numpy.*, got abacus",
+    "gradcheck --backend abacus": "--backend: expected auto, numpy.*, got abacus",
     "info now": "Unrecognized options: now",
 }
 

@@ -214,7 +214,7 @@ def test_gradcheck_goes_through_every_layer_and_loss(minigan: CommandLine) -> No
 
 def test_gradcheck_catches_a_planted_bug(minigan: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backward pass without its factor of 2."""
-    monkeypatch.setattr(ScaleShift, "backward", lambda *arguments: (arguments[4].copy(), None))  # dy
+    monkeypatch.setattr(ScaleShift, "backward", lambda *arguments, **_: (arguments[4].copy(), None))  # dy
     code, out, _ = minigan("gradcheck", "--seeds", 1, "--directions", 1)
     assert code == 1
     wrong = [line for line in out.splitlines() if line.endswith("WRONG")]

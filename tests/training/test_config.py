@@ -15,9 +15,11 @@ from minigan.training.run_dir import RunDirectory
 FIELDS = [field.name for field in dataclasses.fields(TrainConfig)]
 EVERYTHING = TrainConfig(
     "lucic", "./faces", "/data", 64, 3, None, 2, 32, 2**62, "numpy", "minimax", 0.1, "adam", 1e-3, 1e-4, 2e-4, "cosine",
-    0.1, 0.9, True, 0.5, True, 0.01, 2, 0.02, 1.5, 0.999, 17, 0.5, "none", 1, 0, 0, 5,
+    0.1, 0.9, True, 0.0, False, 0.01, 2, 0.02, 1.5, 0.999, 17, 0.5, "none", 1, 0, 0, 5,
 )  # fmt: skip
 """Every field that can be set together with the others, none at its default."""
+OWNERS = {"momentum": {"optimizer": "sgd"}, "nesterov": {"optimizer": "sgd"}}
+"""What a field needs beside it."""
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -102,7 +104,7 @@ DECAYS = ("beta1", "beta2", "momentum", "ema")
 )
 def test_each_value_is_held_to_its_range(field: str, bad: list[Any], good: list[Any]) -> None:
     for value in good:
-        assert getattr(TrainConfig("mlp", **{field: value}).resolved(), field) == value
+        assert getattr(TrainConfig("mlp", **{field: value}, **OWNERS.get(field, {})).resolved(), field) == value
     for value in bad:
         with pytest.raises(UserError) as caught:
             TrainConfig("mlp", **{field: value}).resolved()
@@ -115,7 +117,10 @@ def test_each_value_is_held_to_its_range(field: str, bad: list[Any], good: list[
     ("settings", "complaint"),
     [
         ({"steps": 3, "epochs": 2}, r"give steps or epochs, not both \(got 3 and 2\)"),
-        ({"nesterov": True}, "nesterov needs a momentum above 0"),
+        ({"nesterov": True, "optimizer": "sgd"}, "nesterov needs a momentum above 0"),
+        ({"momentum": 0.9}, "momentum belongs to sgd, the optimizer is adam"),
+        ({"optimizer": "rmsprop", "amsgrad": True}, "amsgrad belongs to adam, the optimizer is rmsprop"),
+        ({"preset": "mlp-small", "beta1": 0.3}, "beta1 belongs to adam, the optimizer is rmsprop"),
         ({"label_smoothing": 0.1, "loss": "hinge"}, "label smoothing goes with minimax and non-saturating only"),
         ({"norm": "batch"}, "norm: mlp has no choice of norm, got batch"),
         ({"preset": "mpl"}, "unknown preset 'mpl'.*did you mean mlp"),
@@ -124,3 +129,14 @@ def test_each_value_is_held_to_its_range(field: str, bad: list[Any], good: list[
 def test_values_that_do_not_go_together(settings: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
         TrainConfig(**({"preset": "mlp"} | settings)).resolved()
+
+
+def test_a_wasserstein_critic_is_clipped_and_no_other() -> None:
+    assert TrainConfig("dcgan", loss="wasserstein").resolved().weight_clip == 0.01
+    assert TrainConfig("dcgan", loss="wasserstein", weight_clip=0.0).resolved().weight_clip == 0.0
+    assert TrainConfig("mlp-small", loss="hinge").resolved().weight_clip == 0.0
+
+
+def test_adam_has_its_betas_where_the_preset_has_another_optimizer() -> None:
+    config = TrainConfig("mlp-small", optimizer="adam").resolved()
+    assert (config.beta1, config.beta2) == (0.5, 0.999)

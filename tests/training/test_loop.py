@@ -182,7 +182,8 @@ def test_nan_in_the_data_stops_the_run_with_the_weights_from_before(tmp_path: Pa
         run.train()
     assert str(caught.value) == (
         "stopped at step 3: the discriminator's gradient is not finite; first seen in the batch of real data itself. "
-        "The weights from before that update are saved; try a lower --lr or --gradient-clip 1"
+        "The weights from before that update are saved; start anew with a lower --lr or with --gradient-clip 1, or set "
+        f"them in {run.directory.config_path} and resume"
     )
     assert run.written == ([1, 2, 3], [0], [2, 3])
     assert run.directory.read_metrics()[-1]["loss_d"] is None

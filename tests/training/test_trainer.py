@@ -117,7 +117,15 @@ def test_networks_parameters_and_data_shape_are_the_presets() -> None:
     assert generator.spec((100,))[0] == (28, 28, 1)
     assert discriminator.spec((28, 28, 1))[0] == (1,)
     assert of.params_g.named.keys() == generator.init(0, (100,)).named.keys()
-    np.testing.assert_array_equal(of.params_d.flat, discriminator.init(0, (28, 28, 1)).flat)
+    np.testing.assert_array_equal(of.params_d.flat, discriminator.init(0, (28, 28, 1), player="discriminator").flat)
+
+
+def test_the_players_start_from_different_numbers() -> None:
+    """Both have a dense2/W of 256 columns, which one stream for both would fill with the same values."""
+    of = Trainer(TrainConfig("mlp"))
+    g, d = of.params_g["dense2"]["W"], of.params_d["dense2"]["W"]
+    assert g.shape == (128, 256)
+    assert abs(np.corrcoef(g.ravel(), d[:128].ravel())[0, 1]) < 0.05
 
 
 @pytest.mark.parametrize("n_critic", [1, 2, 3])
