@@ -96,11 +96,3 @@ def transposed(init: Initializer) -> Initializer:
         return init((*shape[:-2], shape[-1], shape[-2]), rng).swapaxes(-1, -2)
 
     return swapped
-
-
-INITIALIZERS: dict[str, Callable[..., Initializer]] = {
-    "normal": normal,
-    "glorot": glorot_uniform,
-    "he": he_normal,
-    "orthogonal": orthogonal,
-}

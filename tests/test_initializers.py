@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
+import kernels
 from minigan.initializers import (
-    INITIALIZERS,
     fans,
     generator,
     glorot_uniform,
@@ -16,6 +16,7 @@ from minigan.initializers import (
     orthogonal,
     zeros,
 )
+from minigan.layers import ConvTranspose2d
 
 DENSE, CONV = (80, 120), (3, 5, 20, 30)
 
@@ -92,7 +93,7 @@ def test_constants(init, value: float):
     np.testing.assert_array_equal(draw(init, (2, 3)), np.full((2, 3), value))
 
 
-@pytest.mark.parametrize("build", INITIALIZERS.values(), ids=INITIALIZERS)
+@pytest.mark.parametrize("build", [normal, glorot_uniform, he_normal, orthogonal])
 class TestStreams:
     def test_the_same_seed_and_name_give_the_same_values(self, build):
         np.testing.assert_array_equal(draw(build(), DENSE), draw(build(), DENSE))
@@ -102,3 +103,13 @@ class TestStreams:
         other = build()(DENSE, generator(seed, path))
         correlation = np.corrcoef(draw(build(), DENSE).ravel(), other.ravel())[0, 1]
         assert abs(correlation) < 4 / math.sqrt(math.prod(DENSE))
+
+
+@pytest.mark.parametrize(("channels", "out"), [(96, 4), (4, 96)])
+def test_he_keeps_the_variance_through_a_transposed_convolution(channels, out):
+    """Its W holds output channels before input channels; with stride 1 and fans the right way round, var(y) = 2."""
+    layer = ConvTranspose2d(channels, out, 3, init=he_normal(), bias=False)
+    p, ops = layer.init(0, (12, 12, channels)), kernels.get_ops()
+    x = np.random.default_rng(0).standard_normal((4, 12, 12, channels)).astype(np.float32)
+    y, _ = layer.forward(ops, p, x)
+    assert 1.5 < y[:, 2:-2, 2:-2].var() < 2.5

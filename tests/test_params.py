@@ -138,3 +138,14 @@ def test_assignment_writes_into_the_buffer_at_every_level():
     own["b"] = 7.0
     assert (own.named["b"] == 7).all()
     assert own.flat[own.flat == 7].size == 3
+
+
+def test_a_child_is_assigned_name_by_name_and_no_name_is_added():
+    p, other = (Sequential(Dense(2, 3)).init(seed, (2,)) for seed in (0, 1))
+    p["dense1"] = other["dense1"]
+    np.testing.assert_array_equal(p.flat, other.flat)
+    assert set(p["dense1"]) == {"W", "b"}
+    with pytest.raises(KeyError):
+        p["dense1"]["w"] = 1.0
+    with pytest.raises(KeyError, match="dense1: expected"):
+        p["dense1"] = {"W": other["dense1"]["W"]}

@@ -21,3 +21,9 @@ def test_relative_losses_show_a_comparison_that_no_shift_changes(name):
     assert here == pytest.approx(
         ((1 / (1 + np.exp(-4)) + 1 / (1 + np.exp(-2))) / 2, (1 / (1 + np.exp(2)) + 1 / (1 + np.exp(4))) / 2)
     )
+
+
+def test_least_squares_shows_the_logit_between_its_targets():
+    perfect = np.ones((3, 1)), np.zeros((3, 1))
+    assert realness(LOSSES["least-squares"](), *perfect) == (1.0, 0.0)
+    assert realness(LOSSES["least-squares"](), 2 * perfect[0], perfect[1] - 1) == (1.0, 0.0)

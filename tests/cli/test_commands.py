@@ -241,3 +241,31 @@ def test_a_reader_that_leaves_early_gets_no_traceback() -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+def test_a_changed_configuration_is_told_when_a_run_is_resumed(minigan: CommandLine, tmp_path: Path) -> None:
+    assert minigan("train", "mlp", "--steps", 2, "--out", "run", *SMALL).code == 0
+    config = tmp_path / "run" / "config.toml"
+    config.write_text(config.read_text().replace("lr = 0.0002", "lr = 0.001"))
+    code, _, err = minigan("train", "--resume", "run", "--steps", 3)
+    assert code == 0
+    assert "minigan: changed since step 2: lr 0.0002 -> 0.001" in err.splitlines()
+
+
+def test_a_run_on_a_folder_resumes_from_another_place(
+    minigan: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "faces").mkdir()
+    for number in range(6):
+        Image.new("RGB", (8, 8), (number * 40, 0, 0)).save(tmp_path / "faces" / f"{number}.png")
+    assert minigan("train", "mlp", "--data", "./faces", "--steps", 2, "--out", "run", *SMALL).code == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert minigan("train", "--resume", tmp_path / "run", "--steps", 3).code == 0
+
+
+def test_a_data_folder_that_is_not_there_is_named(minigan: CommandLine, tmp_path: Path) -> None:
+    code, _, err = minigan("train", "mlp", "--data", "mnist", "--data-dir", "nowhere")
+    assert code == 2
+    assert err == f"minigan: --data-dir: there is no folder {tmp_path / 'nowhere'}\n"
+    assert not (tmp_path / "nowhere").exists()

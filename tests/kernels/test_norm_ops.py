@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+import kernels
 from kernels import Ops, activation
 from minigan.testing import batches, feature_shapes, image_shapes, seeds
 
@@ -112,3 +113,15 @@ def test_a_constant_input_is_harmless(ops: Ops, family: str):
     np.testing.assert_array_equal(y, np.tile(beta, (4, 1)))
     dx = getattr(ops, f"{family}_norm_grad")(x, x, gamma, mean, var, 1e-5)
     assert np.isfinite(dx).all()
+
+
+def test_batch_statistics_keep_their_digits_over_a_quarter_of_a_million_rows():
+    """Added up one after the other in float32, the mean of a constant 0.1 would be off by a quarter of a percent."""
+    ops = kernels.get_ops(dtype=np.float32)
+    x = np.full((64, 64, 64, 4), 0.1, np.float32)
+    ones, zeros = np.ones(4, np.float32), np.zeros(4, np.float32)
+    y, mean, var = ops.batch_norm(x, ones, zeros, 1e-5)
+    np.testing.assert_allclose(mean, 0.1, rtol=1e-6)
+    assert var.max() < 1e-12
+    assert np.abs(y).max() < 1e-4
+    np.testing.assert_allclose(ops.sum_rows(x), 0.1 * 64**3, rtol=1e-6)

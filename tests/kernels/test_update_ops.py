@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import kernels
 from kernels import Ops
 
 
@@ -90,3 +91,10 @@ def test_a_long_buffer_is_updated_like_its_pieces(ops: Ops, operation: str):
         update(*pieces[:, start : start + 1003])
     np.testing.assert_allclose(whole, pieces, rtol=4 * np.finfo(ops.dtype).eps)
     assert not np.array_equal(whole[0, -3:], whole[1, -3:])
+
+
+def test_clip_norm_of_entries_whose_squares_overflow():
+    ops = kernels.get_ops(dtype=np.float32)
+    g = np.full(4, 1e20, np.float32)
+    assert ops.clip_norm(g, 1.0) == pytest.approx(2e20, rel=1e-6)
+    np.testing.assert_allclose(g, 0.5, rtol=1e-6)

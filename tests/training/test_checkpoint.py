@@ -234,3 +234,9 @@ def test_a_full_disk_keeps_the_earlier_file_and_no_leftovers(small_disk: Path, w
     assert list(small_disk.iterdir()) == [earlier]
     assert earlier.read_bytes() == before
     assert load(earlier).step == 400
+
+
+def test_nothing_is_pruned_when_all_are_to_be_kept(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        save(tmp_path, checkpoint(step), keep=None)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 3

@@ -165,7 +165,9 @@ def test_a_stop_before_the_first_step_saves_the_beginning(tmp_path: Path) -> Non
 
 def test_nan_in_the_data_stops_the_run_with_the_weights_from_before(tmp_path: Path) -> None:
     """Step 3's batch holds one NaN: D was updated twice, and the third update is left out."""
-    run = Run(tmp_path, log_every=1, checkpoint_every=2)
+    run = Run(
+        tmp_path, log_every=1, checkpoint_every=2, keep_checkpoints=1
+    )  # the good one at 2 must outlive the failure
     twice = Run(tmp_path / "twice").trainer
     for step in range(2):
         twice.step(*run.batches.at(step))

@@ -183,3 +183,12 @@ with RunDirectory.open(Path({str(run.path)!r})).lock():
 def test_an_error_of_the_training_passes_through_the_lock(run: RunDirectory) -> None:
     with pytest.raises(FileNotFoundError), run.lock():
         (run.path / "no such file").read_text()
+
+
+def test_the_lock_is_held_from_the_making_of_a_run_to_its_end(tmp_path: Path) -> None:
+    with RunDirectory.creating(tmp_path / "run", {"preset": "mlp"}) as run:
+        with pytest.raises(UserError, match="another process is training"), run.lock():
+            pytest.fail("two processes hold the lock")
+        with pytest.raises(UserError, match="another process is training"):
+            RunDirectory.create(tmp_path / "run", {"preset": "dcgan"}, overwrite=True)
+    assert RunDirectory.open(tmp_path / "run").config == {"preset": "mlp"}

@@ -1,5 +1,6 @@
 """The Trainer: what one step does to both players, what sampling does not, and that training learns."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -321,3 +322,20 @@ def test_samples_are_drawn_from_the_average_of_the_generators_weights() -> None:
 def test_a_game_that_cannot_be_set_up(config: TrainConfig, complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
         Trainer(config)
+
+
+def test_images_of_a_linear_generator_are_clipped() -> None:
+    of = Trainer(TrainConfig("lsgan", width=0.05))
+    of.params_g.flat[...] *= 1000
+    images = of.sample(8)
+    assert images.min() == -1
+    assert images.max() == 1
+
+
+def test_a_checkpoint_without_its_counts_changes_nothing() -> None:
+    of = Trainer(TrainConfig("mlp", width=0.05))
+    before = of.params_g.flat.copy()
+    other = Trainer(TrainConfig("mlp", width=0.05, seed=1)).checkpoint()
+    with pytest.raises(UserError, match="how many updates"):
+        of.restore(dataclasses.replace(other, extra={}))
+    np.testing.assert_array_equal(of.params_g.flat, before)
