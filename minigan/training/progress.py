@@ -7,6 +7,8 @@ from types import TracebackType
 from typing import Any, Self
 
 SECONDS_BETWEEN_LINES = 10.0
+WIDE_TERMINAL = 110
+"""Columns that everything needs; a narrower terminal shows the numbers without bar and elapsed time."""
 
 
 class Progress(ABC):
@@ -45,15 +47,16 @@ class LiveProgress(Progress):
         from rich.progress import Progress as Bar
 
         super().__init__(done, total)
+        console = Console(stderr=True)
+        wide = console.width >= WIDE_TERMINAL
         self._bar = Bar(
-            TextColumn("step"),
             MofNCompleteColumn(),
-            BarColumn(bar_width=20),
+            *([BarColumn(bar_width=20)] if wide else []),
             TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
+            *([TimeElapsedColumn()] if wide else []),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            TextColumn("left"),
+            console=console,
         )
         self._task = self._bar.add_task("", total=total, completed=done)
 
@@ -110,7 +113,7 @@ def describe(record: Mapping[str, Any]) -> str:
     generator = "" if record["loss_g"] is None else f"G {record['loss_g']:.3f}  "
     return (
         f"D {record['loss_d']:.3f}  {generator}D(real) {record['d_real']:.2f}  D(fake) {record['d_fake']:.2f}  "
-        f"{record['images_per_second']:.0f} images/s"
+        f"{record['images_per_second']:.0f} img/s"
     )
 
 

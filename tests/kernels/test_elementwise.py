@@ -16,7 +16,7 @@ def numbers(ops: Ops, seed: int, *shapes: tuple[int, ...]) -> list[np.ndarray]:
     return [rng.standard_normal(shape).astype(ops.dtype) for shape in shapes]
 
 
-def close(ops: Ops, actual: np.ndarray, expected: np.ndarray) -> None:
+def assert_close(ops: Ops, actual: np.ndarray, expected: np.ndarray) -> None:
     tolerance = {"float32": 1e-5, "float64": 1e-13}[ops.dtype.name]
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
@@ -31,8 +31,8 @@ def test_activation_grad(new_ops, act: Activation | None, shape, n: int, seed: i
     expected = (dy * (1 if act is None else act.df(kept)) if given_dy else 0) + (extra if given_extra else 0)
     before = db.copy()
     dz = ops.activation_grad(act, dy if given_dy else None, kept, extra=extra if given_extra else None, db=db)
-    close(ops, dz, expected)
-    close(ops, db, before + expected.reshape(-1, shape[-1]).sum(0))
+    assert_close(ops, dz, expected)
+    assert_close(ops, db, before + expected.reshape(-1, shape[-1]).sum(0))
 
 
 @given(act=activations(), shape=SHAPES, n=batches(), seed=seeds())
@@ -40,11 +40,11 @@ def test_activation_double_grad(new_ops, act: Activation | None, shape, n: int, 
     ops = new_ops()
     kept, dy, ddz = numbers(ops, seed, *[(n, *shape)] * 3)
     ddy, extra = ops.activation_double_grad(act, ddz, dy, kept)
-    close(ops, ddy, ddz if act is None else ddz * act.df(kept))
+    assert_close(ops, ddy, ddz if act is None else ddz * act.df(kept))
     curvature = None if act is None else act.ddf(kept)
     assert (extra is None) == (curvature is None)
     if curvature is not None:
-        close(ops, extra, ddz * dy * curvature)
+        assert_close(ops, extra, ddz * dy * curvature)
         assert ops.activation_double_grad(act, ddz, None, kept)[1] is None, "no dy, no extra"
 
 
@@ -59,9 +59,9 @@ def test_the_identity_hands_dy_through(ops: Ops):
 def test_sums(new_ops, shape, n: int, seed: int):
     ops = new_ops()
     (x,) = numbers(ops, seed, (n, *shape))
-    close(ops, ops.sum(x), x.sum(dtype=np.float64))
-    close(ops, ops.sum_rows(x), np.array([x[..., c].sum(dtype=np.float64) for c in range(shape[-1])]))
-    close(ops, ops.squared_norms(x), np.array([np.vdot(s, s) for s in x.astype(np.float64)]))
+    assert_close(ops, ops.sum(x), x.sum(dtype=np.float64))
+    assert_close(ops, ops.sum_rows(x), np.array([x[..., c].sum(dtype=np.float64) for c in range(shape[-1])]))
+    assert_close(ops, ops.squared_norms(x), np.array([np.vdot(s, s) for s in x.astype(np.float64)]))
 
 
 @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4), shape=SHAPES, seed=seeds())
@@ -103,8 +103,8 @@ class TestSoftmaxCrossEntropy:
         value, gradient = ops.softmax_cross_entropy(logits, labels)
         odds = np.exp(logits.astype(np.float64))
         softmax = odds / odds.sum(1, keepdims=True)
-        close(ops, value, -np.log(softmax[np.arange(5), labels]).mean())
-        close(ops, gradient, (softmax - np.eye(4)[labels]) / 5)
+        assert_close(ops, value, -np.log(softmax[np.arange(5), labels]).mean())
+        assert_close(ops, gradient, (softmax - np.eye(4)[labels]) / 5)
         assert value.shape == ()
 
     @pytest.mark.parametrize("size", [1e2, 1e4])
@@ -113,11 +113,11 @@ class TestSoftmaxCrossEntropy:
         logits = np.array([[size, 0], [size, 0]], ops.dtype)
         right, wrong = np.array([0, 0]), np.array([1, 1])
         value, gradient = ops.softmax_cross_entropy(logits, right)
-        close(ops, value, np.float64(0))
-        close(ops, gradient, np.zeros((2, 2)))
+        assert_close(ops, value, np.float64(0))
+        assert_close(ops, gradient, np.zeros((2, 2)))
         value, gradient = ops.softmax_cross_entropy(logits, wrong)
-        close(ops, value, np.float64(size))
-        close(ops, gradient, np.array([[0.5, -0.5], [0.5, -0.5]]))
+        assert_close(ops, value, np.float64(size))
+        assert_close(ops, gradient, np.array([[0.5, -0.5], [0.5, -0.5]]))
 
     def test_a_common_shift_changes_nothing_but_rounding(self, ops: Ops):
         (logits,) = numbers(ops, 0, (5, 4))
@@ -143,4 +143,4 @@ def test_clip_keeps_what_lies_between_and_shows_nan(ops: Ops):
 def test_activation_of_its_own_is_that_of_the_table(ops: Ops):
     (x,) = numbers(ops, 0, (3, 4))
     act = activation("silu")
-    close(ops, ops.activation(x, act), x / (1 + np.exp(-x.astype(np.float64))))
+    assert_close(ops, ops.activation(x, act), x / (1 + np.exp(-x.astype(np.float64))))

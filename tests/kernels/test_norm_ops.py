@@ -22,7 +22,7 @@ class Point:
         self.var = rng.uniform(0.5, 2, shape[-1]).astype(ops.dtype)
         self.tolerance = {"float32": 1e-4, "float64": 1e-12}[ops.dtype.name]
 
-    def close(self, actual: np.ndarray, expected: np.ndarray) -> None:
+    def assert_close(self, actual: np.ndarray, expected: np.ndarray) -> None:
         np.testing.assert_allclose(actual, expected, rtol=self.tolerance, atol=self.tolerance)
 
 
@@ -35,10 +35,10 @@ def test_batch_norm(new_ops, shape, n: int, seed: int):
         values = at.x[..., c].astype(np.float64)
         average = values.sum() / values.size
         spread = ((values - average) ** 2).sum() / values.size
-        at.close(mean[c], average)
-        at.close(var[c], spread)
+        at.assert_close(mean[c], average)
+        at.assert_close(var[c], spread)
         z = at.gamma[c] * (values - average) / np.sqrt(spread + EPS) + at.beta[c]
-        at.close(y[..., c], np.maximum(z, 0))
+        at.assert_close(y[..., c], np.maximum(z, 0))
 
 
 @given(shape=SHAPES, n=batches(), seed=seeds())
@@ -48,9 +48,9 @@ def test_layer_norm(new_ops, shape, n: int, seed: int):
     y, mean, var = ops.layer_norm(at.x, at.gamma, at.beta, EPS, activation("relu"))
     for i, sample in enumerate(at.x.astype(np.float64)):
         average, spread = sample.sum() / sample.size, ((sample - sample.mean()) ** 2).sum() / sample.size
-        at.close(mean[i], average)
-        at.close(var[i], spread)
-        at.close(y[i], np.maximum(at.gamma * (sample - average) / np.sqrt(spread + EPS) + at.beta, 0))
+        at.assert_close(mean[i], average)
+        at.assert_close(var[i], spread)
+        at.assert_close(y[i], np.maximum(at.gamma * (sample - average) / np.sqrt(spread + EPS) + at.beta, 0))
         np.testing.assert_array_equal(
             ops.layer_norm(at.x[i : i + 1], at.gamma, at.beta, EPS, activation("relu"))[0], y[i : i + 1]
         )
@@ -60,14 +60,14 @@ def test_layer_norm(new_ops, shape, n: int, seed: int):
 def test_channel_norm_is_affine(new_ops, shape, n: int, seed: int):
     at = Point(ops := new_ops(), shape, n, seed)
     scale = at.gamma / np.sqrt(at.var + EPS)
-    at.close(ops.channel_norm(at.x, at.gamma, at.beta, at.mean, at.var, EPS), (at.x - at.mean) * scale + at.beta)
-    at.close(ops.channel_norm(at.x, at.gamma, None, None, at.var, EPS), at.x * scale)
+    at.assert_close(ops.channel_norm(at.x, at.gamma, at.beta, at.mean, at.var, EPS), (at.x - at.mean) * scale + at.beta)
+    at.assert_close(ops.channel_norm(at.x, at.gamma, None, None, at.var, EPS), at.x * scale)
 
 
 def test_channel_norm_with_the_batchs_own_statistics_is_batch_norm(ops: Ops):
     at = Point(ops, (3, 2, 4), 5, seed=0)
     y, mean, var = ops.batch_norm(at.x, at.gamma, at.beta, EPS)
-    at.close(ops.channel_norm(at.x, at.gamma, at.beta, mean, var, EPS), y)
+    at.assert_close(ops.channel_norm(at.x, at.gamma, at.beta, mean, var, EPS), y)
 
 
 @pytest.mark.parametrize(("family", "axes"), [("batch", (0, 1, 2)), ("layer", (1, 2, 3))])
@@ -77,8 +77,8 @@ def test_what_normalisation_removes_gets_no_gradient(ops: Ops, family: str, axes
     _, mean, var = getattr(ops, f"{family}_norm")(at.x, at.gamma, at.beta, 1e-14)
     dx = getattr(ops, f"{family}_norm_grad")(at.dz, at.x, at.gamma, mean, var, 1e-14)
     assert np.abs(dx).max() > 0.1
-    at.close(dx.mean(axes), 0)
-    at.close((dx * at.x).mean(axes), 0)
+    at.assert_close(dx.mean(axes), 0)
+    at.assert_close((dx * at.x).mean(axes), 0)
 
 
 @given(shape=SHAPES, n=batches(), seed=seeds())
@@ -90,8 +90,8 @@ def test_weight_gradients_are_the_derivatives_of_a_bilinear_form(new_ops, shape,
         h, mean, var = forward(at.x, ones, zeros, EPS)
         dgamma, dbeta = at.gamma.copy(), at.beta.copy()
         backward(at.dz, at.x, at.gamma, mean, var, EPS, dgamma=dgamma, dbeta=dbeta)
-        at.close(dgamma - at.gamma, (at.dz * h).reshape(-1, shape[-1]).sum(0))
-        at.close(dbeta - at.beta, at.dz.reshape(-1, shape[-1]).sum(0))
+        at.assert_close(dgamma - at.gamma, (at.dz * h).reshape(-1, shape[-1]).sum(0))
+        at.assert_close(dbeta - at.beta, at.dz.reshape(-1, shape[-1]).sum(0))
 
 
 @given(shape=SHAPES, n=batches(), seed=seeds())

@@ -28,7 +28,7 @@ class Integers:
         return self.rng.integers(-4, 5, shape).astype(self.dtype)
 
 
-def exact(actual: np.ndarray, expected: np.ndarray) -> None:
+def assert_exact(actual: np.ndarray, expected: np.ndarray) -> None:
     """Equal in every bit, and of the dtype asked for."""
     np.testing.assert_array_equal(actual, expected, strict=True)
 
@@ -58,7 +58,7 @@ def test_matmul(new_ops, trans_a: bool, trans_b: bool, m: int, k: int, n: int, b
     a, b, bias = numbers(m, k), numbers(k, n), numbers(n) if biased else None
     stored_a, stored_b = (np.ascontiguousarray(v.T) if t else v for v, t in ((a, trans_a), (b, trans_b)))
     expected = naive.matmul(a, b) + (0 if bias is None else bias)
-    exact(ops.matmul(stored_a, stored_b, bias=bias, trans_a=trans_a, trans_b=trans_b), expected)
+    assert_exact(ops.matmul(stored_a, stored_b, bias=bias, trans_a=trans_a, trans_b=trans_b), expected)
 
 
 @pytest.mark.parametrize(("trans_a", "trans_b"), OPTIONS)
@@ -70,7 +70,7 @@ def test_matmul_at_every_edge_of_a_tile(ops: Ops, trans_a: bool, trans_b: bool):
         a, b = numbers(m, k), numbers(k, n)
         expected = (a.astype(np.int64) @ b.astype(np.int64)).astype(ops.dtype)  # integer products never meet BLAS
         stored_a, stored_b = (np.ascontiguousarray(v.T) if t else v for v, t in ((a, trans_a), (b, trans_b)))
-        exact(ops.matmul(stored_a, stored_b, trans_a=trans_a, trans_b=trans_b), expected)
+        assert_exact(ops.matmul(stored_a, stored_b, trans_a=trans_a, trans_b=trans_b), expected)
 
 
 @given(case=conv_cases(), n=batches(1, 3), biased=st.booleans(), seed=seeds())
@@ -79,7 +79,7 @@ def test_conv2d(new_ops, case: ConvCase, n: int, biased: bool, seed: int):
     t = Trilinear(case, n, ops.dtype, seed)
     bias = Integers(ops.dtype, seed)(case.out_channels) if biased else None
     expected = naive.conv2d(t.x, t.w, *t.geometry) + (0 if bias is None else bias)
-    exact(ops.conv2d(t.x, t.w, *t.geometry, bias=bias), expected)
+    assert_exact(ops.conv2d(t.x, t.w, *t.geometry, bias=bias), expected)
 
 
 @given(case=conv_cases(), n=batches(1, 3), biased=st.booleans(), seed=seeds())
@@ -88,7 +88,7 @@ def test_conv2d_input_grad(new_ops, case: ConvCase, n: int, biased: bool, seed: 
     t = Trilinear(case, n, ops.dtype, seed)
     bias = Integers(ops.dtype, seed)(case.in_channels) if biased else None
     expected = naive.conv2d_input_grad(t.y, t.w, *t.geometry, case.size) + (0 if bias is None else bias)
-    exact(ops.conv2d_input_grad(t.y, t.w, *t.geometry, case.size, bias=bias), expected)
+    assert_exact(ops.conv2d_input_grad(t.y, t.w, *t.geometry, case.size, bias=bias), expected)
 
 
 @given(case=conv_cases(), n=batches(1, 3), seed=seeds())
@@ -96,7 +96,7 @@ def test_conv2d_weight_grad(new_ops, case: ConvCase, n: int, seed: int):
     ops = new_ops()
     t = Trilinear(case, n, ops.dtype, seed)
     expected = naive.conv2d_weight_grad(t.x, t.y, *t.geometry, case.kernel)
-    exact(ops.conv2d_weight_grad(t.x, t.y, *t.geometry, case.kernel), expected)
+    assert_exact(ops.conv2d_weight_grad(t.x, t.y, *t.geometry, case.kernel), expected)
 
 
 @given(case=conv_cases(max_side=20, max_channels=9, max_kernel=5), n=batches(1, 3), seed=seeds())
@@ -112,7 +112,7 @@ def test_the_three_convolutions_are_derivatives_of_one_form(new_ops, case: ConvC
 def test_a_kernel_of_one_by_one_is_a_matrix_product(ops: Ops):
     numbers = Integers(ops.dtype, seed=1)
     x, w = numbers(2, 3, 5, 4), numbers(1, 1, 4, 3)
-    exact(ops.conv2d(x, w, (1, 1), (0, 0, 0, 0)).reshape(-1, 3), ops.matmul(x.reshape(-1, 4), w[0, 0]))
+    assert_exact(ops.conv2d(x, w, (1, 1), (0, 0, 0, 0)).reshape(-1, 3), ops.matmul(x.reshape(-1, 4), w[0, 0]))
 
 
 @pytest.mark.parametrize(("name", "parameter"), [("relu", None), ("leaky_relu", 0.25), ("leaky_relu", 0.5)])
@@ -126,12 +126,12 @@ def test_activation_is_fused_behind_the_bias(ops: Ops, name: str, parameter: flo
         return np.maximum(z, slope * z)
 
     a, b = t.x.reshape(-1, 3), t.w.reshape(-1, 2)[:3].copy()
-    exact(ops.matmul(a, b, bias=narrow, activation=act), f(naive.matmul(a, b) + narrow))
-    exact(
+    assert_exact(ops.matmul(a, b, bias=narrow, activation=act), f(naive.matmul(a, b) + narrow))
+    assert_exact(
         ops.conv2d(t.x, t.w, *t.geometry, bias=narrow, activation=act), f(naive.conv2d(t.x, t.w, *t.geometry) + narrow)
     )
     plain = naive.conv2d_input_grad(t.y, t.w, *t.geometry, t.case.size)
-    exact(ops.conv2d_input_grad(t.y, t.w, *t.geometry, t.case.size, bias=wide, activation=act), f(plain + wide))
+    assert_exact(ops.conv2d_input_grad(t.y, t.w, *t.geometry, t.case.size, bias=wide, activation=act), f(plain + wide))
 
 
 class TestOut:
@@ -162,11 +162,11 @@ class TestOut:
         fresh = call().copy()
         out = np.full_like(fresh, np.nan)
         assert call(out=out) is out
-        exact(out, fresh)
+        assert_exact(out, fresh)
 
     @pytest.mark.parametrize("call", ["matmul", "matmul transposed", "conv2d_weight_grad", "sum_rows"], indirect=True)
     def test_is_added_to(self, call):
         fresh = call().copy()
         out = fresh.copy()
         assert call(out=out, accumulate=True) is out
-        exact(out, 2 * fresh)
+        assert_exact(out, 2 * fresh)

@@ -73,7 +73,7 @@ def copies(*notes: Any) -> list[np.ndarray]:
     return [a.copy() for a in arrays_in(notes)]
 
 
-def same_bits(actual: Any, expected: Any) -> None:
+def assert_same_bits(actual: Any, expected: Any) -> None:
     """Equal arrays of equal dtype in the same order, NaN nowhere."""
     ours, theirs = arrays_in(actual), arrays_in(expected)
     assert len(ours) == len(theirs)
@@ -125,11 +125,11 @@ def test_inputs_parameters_notes_and_cotangents_are_never_modified(case: Case):
     ops, p, x, layer = case.ops(), case.params(), case.x(), case.layer
     before = copies(p, x)
     y, cache = layer.forward(ops, p, x, case.train)
-    same_bits([p, x], before)
+    assert_same_bits([p, x], before)
     dy = random_like(y, case.seed)
     before = copies(p, x, cache, y, dy)
     dx, tape = layer.backward(ops, p, cache, dy, p.like())
-    same_bits([p, x, cache, y, dy], before)
+    assert_same_bits([p, x, cache, y, dy], before)
     if not arrays_in(dx):
         return
     ddx = Sweeps._like(dx, case.seed)
@@ -138,11 +138,11 @@ def test_inputs_parameters_notes_and_cotangents_are_never_modified(case: Case):
         _, extra = layer.double_backward(ops, p, tape, ddx, p.like())
     except NoSecondOrderError:
         return
-    same_bits([p, x, cache, y, dy, tape, ddx], before)
+    assert_same_bits([p, x, cache, y, dy, tape, ddx], before)
     if extra is not None:
         before = copies(p, x, cache, extra)
         layer.backward(ops, p, cache, None, p.like(), extra=extra)
-        same_bits([p, x, cache, extra], before)
+        assert_same_bits([p, x, cache, extra], before)
 
 
 @every_kind
@@ -164,13 +164,13 @@ def test_frozen_parameters_change_no_other_result(case: Case):
     ops, p, layer = case.ops(), case.params(), case.layer
     sweeps = Sweeps(case, ops, p, case.x())
     dx, tape = layer.backward(ops, p, sweeps.cache, sweeps.dy)
-    same_bits([dx, tape], [sweeps.dx, sweeps.tape])
+    assert_same_bits([dx, tape], [sweeps.dx, sweeps.tape])
     if sweeps.ddy is not None:
         ddy, extra = layer.double_backward(ops, p, tape, sweeps.ddx)
-        same_bits([ddy, extra], [sweeps.ddy, sweeps.extra])
+        assert_same_bits([ddy, extra], [sweeps.ddy, sweeps.extra])
     if sweeps.extra is not None:
         dx_extra, _ = layer.backward(ops, p, sweeps.cache, None, extra=sweeps.extra)
-        same_bits(dx_extra, sweeps.dx_extra)
+        assert_same_bits(dx_extra, sweeps.dx_extra)
 
 
 @every_kind
@@ -180,10 +180,10 @@ def test_an_input_gradient_that_nobody_needs_changes_no_parameter_gradient(case:
     g, last_g = p.like(), p.like()
     unwanted, _ = layer.backward(ops, p, sweeps.cache, sweeps.dy, g, need_dx=False)
     assert all(dx is None for dx in (unwanted if isinstance(unwanted, tuple) else (unwanted,)))
-    same_bits(g, sweeps.g)
+    assert_same_bits(g, sweeps.g)
     if sweeps.extra is not None:
         layer.backward(ops, p, sweeps.cache, None, last_g, extra=sweeps.extra, need_dx=False)
-        same_bits(last_g, sweeps.last_g)
+        assert_same_bits(last_g, sweeps.last_g)
 
 
 @every_kind
@@ -201,8 +201,8 @@ def test_three_runs_before_their_backwards_do_not_mix(case: Case):
     for i, x in enumerate(inputs):
         y, cache = layer.forward(ops, p, x, case.train)
         dx, _ = layer.backward(ops, p, cache, random_like(y, i), apart)
-        same_bits(dxs[i], dx)
-    same_bits(together, apart)
+        assert_same_bits(dxs[i], dx)
+    assert_same_bits(together, apart)
 
 
 @every_kind
@@ -214,7 +214,7 @@ def test_a_frozen_poisoned_workspace_gives_the_same_step(case: Case):
     ops.workspace.freeze()
     ops.workspace.poison()
     ops.begin_step(0)
-    same_bits(Sweeps(case, ops, p, x).results(), expected)
+    assert_same_bits(Sweeps(case, ops, p, x).results(), expected)
 
 
 @every_kind

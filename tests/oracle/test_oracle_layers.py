@@ -49,7 +49,7 @@ def gradients_of(x: Any, dx: Any) -> list[np.ndarray]:
     return [np.zeros_like(x) if dx is None else dx] if np.issubdtype(x.dtype, np.floating) else []
 
 
-def agree(actual: list[np.ndarray], expected: list[Any], tolerance: float = 1e-9) -> None:
+def assert_agree(actual: list[np.ndarray], expected: list[Any], tolerance: float = 1e-9) -> None:
     """Relative to the largest entry of each array; below 1e-3, where gradients vanish but for rounding, absolute."""
     for ours, theirs in zip(actual, expected, strict=True):
         theirs = theirs.detach().numpy()
@@ -62,7 +62,7 @@ def has_dropout(layer: Layer) -> bool:
     return isinstance(layer, Dropout) or any(map(has_dropout, layer.children().values()))
 
 
-def compare(layer: Layer, in_shape: Any, batch: int, seed: int, train: bool = True) -> None:
+def assert_like_torch(layer: Layer, in_shape: Any, batch: int, seed: int, train: bool = True) -> None:
     """Forward and backward of ours and of the twin, at the same point."""
     ops = kernels.get_ops("numpy", dtype=np.float64)
     p, x = random_params(layer, in_shape, seed), random_inputs(in_shape, batch, seed)
@@ -72,11 +72,11 @@ def compare(layer: Layer, in_shape: Any, batch: int, seed: int, train: bool = Tr
     dx, _ = layer.backward(ops, p, cache, dy, g)
     inputs = leaves(x)
     outputs = twin(layer, nested, inputs, train)
-    agree(flat(y), flat(outputs))
+    assert_agree(flat(y), flat(outputs))
     product = sum((torch.tensor(a) * b).sum() for a, b in zip(flat(dy), flat(outputs), strict=True))
     wanted = [*flat(inputs), *trainable]
     gradients = torch.autograd.grad(product, wanted, materialize_grads=True)
-    agree([*gradients_of(x, dx), *g.trainable().values()], list(gradients))
+    assert_agree([*gradients_of(x, dx), *g.trainable().values()], list(gradients))
 
 
 @pytest.mark.parametrize("train", [True, False])
@@ -85,7 +85,7 @@ def compare(layer: Layer, in_shape: Any, batch: int, seed: int, train: bool = Tr
 @given(data=st.data(), n=batches(), seed=seeds())
 def test_outputs_and_gradients(kind: str, train: bool, data: st.DataObject, n: int, seed: int):
     layer, in_shape = data.draw(layers(kind).filter(lambda drawn: not has_dropout(drawn[0])), label="layer")
-    compare(layer, in_shape, n, seed, train)
+    assert_like_torch(layer, in_shape, n, seed, train)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_transposed_convolution_with_torchs_own_arguments(kernel, stride, paddin
         theirs.weight.copy_(torch.tensor(p["W"]).permute(3, 2, 0, 1))
         theirs.bias.copy_(torch.tensor(p["b"]))
     y, _ = layer.forward(kernels.get_ops("numpy", dtype=np.float64), p, x)
-    agree([y], [nhwc(theirs(nchw(torch.tensor(x))))])
+    assert_agree([y], [nhwc(theirs(nchw(torch.tensor(x))))])
 
 
 @pytest.mark.parametrize("padding", ["same", "valid", 0, 1, 2])
@@ -110,7 +110,7 @@ def test_convolution_with_torchs_own_arguments(padding: str | int):
     p, x = random_params(layer, (6, 7, 3), seed=0), random_inputs((6, 7, 3), 2, seed=0)
     y, _ = layer.forward(kernels.get_ops("numpy", dtype=np.float64), p, x)
     w, b = torch.tensor(p["W"]).permute(3, 2, 0, 1), torch.tensor(p["b"])
-    agree([y], [nhwc(torch.nn.functional.conv2d(nchw(torch.tensor(x)), w, b, padding=padding))])
+    assert_agree([y], [nhwc(torch.nn.functional.conv2d(nchw(torch.tensor(x)), w, b, padding=padding))])
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 4, 3)])
@@ -126,9 +126,9 @@ def test_running_statistics_over_several_updates(shape: tuple[int, ...]):
         x = 2 + 3 * random_inputs(shape, 4, seed)
         layer.update_state(ops, p, layer.forward(ops, p, x)[1])
         theirs(torch.tensor(x).reshape(-1, 3))
-        agree([p["mean"], p["var"]], [theirs.running_mean, theirs.running_var])
+        assert_agree([p["mean"], p["var"]], [theirs.running_mean, theirs.running_var])
     theirs.eval()
-    agree(
+    assert_agree(
         [layer.forward(ops, p, x, train=False)[0]],
         [torch.tanh(theirs(torch.tensor(x).reshape(-1, 3))).reshape(x.shape)],
     )
@@ -139,7 +139,7 @@ def test_softmax_cross_entropy():
     value, gradient = kernels.get_ops("numpy", dtype=np.float64).softmax_cross_entropy(logits, labels)
     theirs = leaves(logits)
     loss = torch.nn.functional.cross_entropy(theirs, torch.tensor(labels))
-    agree([value, gradient], [loss, torch.autograd.grad(loss, theirs)[0]])
+    assert_agree([value, gradient], [loss, torch.autograd.grad(loss, theirs)[0]])
 
 
 # --- second order ---
@@ -199,8 +199,8 @@ def test_gradient_penalty_of_a_critic(layer: Layer, shape: tuple[int, ...], seed
     p, x = random_params(layer, shape, seed), random_inputs(shape, 4, seed)
     value, g = gradient_penalty(layer, p, x)
     expected, gradients = torch_gradient_penalty(layer, p, x)
-    agree([np.asarray(value)], [expected], 1e-8)
-    agree(list(g.trainable().values()), gradients, 1e-8)
+    assert_agree([np.asarray(value)], [expected], 1e-8)
+    assert_agree(list(g.trainable().values()), gradients, 1e-8)
 
 
 @pytest.mark.parametrize(("layer", "shape"), CRITICS.values(), ids=CRITICS)
@@ -235,4 +235,4 @@ def test_gradients_of_gradients_of_any_network(data: st.DataObject, n: int, seed
     dxs = torch.autograd.grad(twin(layer, nested, inputs), flat(inputs), cotangent, create_graph=True)
     s = sum((torch.tensor(v) * d).sum() for v, d in zip(flat(ddx), dxs, strict=True))
     expected = torch.autograd.grad(s, [*flat(inputs), cotangent, *trainable], materialize_grads=True)
-    agree([*gradients_of(x, dx_extra), ddy, *g.trainable().values()], list(expected), 1e-8)
+    assert_agree([*gradients_of(x, dx_extra), ddy, *g.trainable().values()], list(expected), 1e-8)

@@ -58,7 +58,7 @@ def set_gradients(g: ParamSet, tensors: list[Any], seed: int, scale: float = 1.0
         tensor.grad = torch.tensor(view)
 
 
-def agree(p: ParamSet, tensors: list[Any], tolerance: float = 1e-9) -> None:
+def assert_agree(p: ParamSet, tensors: list[Any], tolerance: float = 1e-9) -> None:
     for view, tensor in zip(p.trainable().values(), tensors, strict=True):
         np.testing.assert_allclose(view, tensor.detach().numpy(), rtol=tolerance, atol=tolerance)
 
@@ -80,7 +80,7 @@ def test_twenty_steps(ours: Any, theirs: Any, schedule: str):
         optimizer.step(ops, p, g, lr=optimizer.lr * SCHEDULES[schedule](step, STEPS))
         reference.step()
         scheduler.step()
-        agree(p, tensors)
+        assert_agree(p, tensors)
 
 
 @pytest.mark.parametrize("limit", [0.5, 100.0])
@@ -112,4 +112,4 @@ def test_moving_average_of_weights():
                 tensor += step
         average.update(ops, p)
         reference.update_parameters(module)
-        agree(average.params, list(reference.module))
+        assert_agree(average.params, list(reference.module))
