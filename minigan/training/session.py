@@ -18,7 +18,7 @@ from .trainer import Trainer
 
 RUNS = Path("runs")
 HARMLESS = {"steps", "epochs", "data_dir", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints"}
-"""What may change on the way without changing what is learned, but for schedules, which depend on the total."""
+"""What may change on the way without changing what is learned; a schedule other than constant depends on the total."""
 
 
 def start(config: TrainConfig, out: Path | None = None, overwrite: bool = False) -> tuple[RunDirectory, int]:
@@ -59,9 +59,15 @@ def resume(path: Path, steps: int | None = None, data_dir: str | None = None) ->
         if trainer.config.to_dict() != run.config:
             run = dataclasses.replace(run, config=trainer.config.to_dict())
             run.write_config()
-        run.rewind_metrics(trainer.steps_done)
-        run.rewind_samples(trainer.steps_done)
+        run.rewind_metrics(_last_kept(trainer, trainer.config.log_every))
+        run.rewind_samples(_last_kept(trainer, trainer.config.sample_every))
         return run, _train(run, trainer, batches)
+
+
+def _last_kept(trainer: Trainer, every: int) -> int:
+    """The last step whose record stays: the present one, unless it was made only because the run was to end there."""
+    done = trainer.steps_done
+    return done if done == trainer.total_steps or (every and done % every == 0) else done - 1
 
 
 def open_trained(path: Path) -> Trainer:
@@ -102,7 +108,8 @@ def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
 def _tell_changes(checkpoint: Checkpoint, config: TrainConfig) -> None:
     """A line on stderr if config.toml no longer says what the run was trained with so far."""
     now = config.to_dict()
-    names = sorted((set(now) | set(checkpoint.config)) - HARMLESS)
+    harmless = HARMLESS if config.schedule == "constant" else HARMLESS - {"steps", "epochs"}
+    names = sorted((set(now) | set(checkpoint.config)) - harmless)
     changes = [
         f"{name} {checkpoint.config.get(name)} -> {now.get(name)}"
         for name in names

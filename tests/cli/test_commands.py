@@ -269,3 +269,22 @@ def test_a_data_folder_that_is_not_there_is_named(minigan: CommandLine, tmp_path
     assert code == 2
     assert err == f"minigan: --data-dir: there is no folder {tmp_path / 'nowhere'}\n"
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_run_that_is_made_longer_leaves_the_files_of_one_that_long(minigan: CommandLine, tmp_path: Path) -> None:
+    """Steps that no interval divides: what was written only because the run ended there goes."""
+    flags = ("--log-every", 3, "--sample-every", 3, *SMALL)
+    assert minigan("train", "mlp", "--steps", 4, "--out", "longer", *flags).code == 0
+    assert minigan("train", "--resume", "longer", "--steps", 8).code == 0
+    assert minigan("train", "mlp", "--steps", 8, "--out", "whole", *flags).code == 0
+    left, right = (RunDirectory.open(tmp_path / name) for name in ("longer", "whole"))
+    assert [r["step"] for r in left.read_metrics()] == [r["step"] for r in right.read_metrics()] == [3, 6, 8]
+    assert [f.name for f in left.sample_files()] == [f.name for f in right.sample_files()]
+    assert left.sample_path(8).read_bytes() == right.sample_path(8).read_bytes()
+
+
+def test_another_end_of_a_schedule_is_told(minigan: CommandLine) -> None:
+    assert minigan("train", "mlp", "--steps", 2, "--schedule", "linear", "--out", "run", *SMALL).code == 0
+    code, _, err = minigan("train", "--resume", "run", "--steps", 4)
+    assert code == 0
+    assert "minigan: changed since step 2: steps 2 -> 4" in err.splitlines()
