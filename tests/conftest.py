@@ -4,7 +4,9 @@ NumPy's floating-point warnings (overflow, invalid, division by zero) need no se
 """
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Before NumPy is loaded: arrays in tests are tiny, so threads of BLAS would spend their time waiting for each other.
@@ -21,3 +23,17 @@ settings.register_profile(
 )
 settings.register_profile("search", settings.get_profile("deterministic"), derandomize=False, max_examples=2000)
 settings.load_profile("deterministic")  # pytest --hypothesis-profile=search looks for new cases instead
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """A folder of ten images of noise, 8x8 RGB."""
+    import numpy as np
+    from PIL import Image
+
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), dtype=np.uint8)
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{number}.png")
+    return folder

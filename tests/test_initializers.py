@@ -41,25 +41,25 @@ def test_vectors_have_no_fans(shape: tuple[int, ...]):
 
 @pytest.mark.parametrize("shape", [DENSE, CONV])
 class TestMoments:
-    """Standard deviations to three standard errors of a sample of this size (9,000 or more)."""
+    """Means and standard deviations to four standard errors of a sample of this size (9,000 or more)."""
 
-    def close(self, values: np.ndarray, std: float, mean: float = 0.0) -> None:
+    def assert_close(self, values: np.ndarray, std: float, mean: float = 0.0) -> None:
         assert abs(values.mean() - mean) < 4 * std / math.sqrt(values.size)
         assert abs(values.std() / std - 1) < 4 / math.sqrt(2 * values.size)
 
     def test_normal(self, shape: tuple[int, ...]):
-        self.close(draw(normal(), shape), 0.02)
-        self.close(draw(normal(0.3, mean=1.5), shape), 0.3, 1.5)
+        self.assert_close(draw(normal(), shape), 0.02)
+        self.assert_close(draw(normal(0.3, mean=1.5), shape), 0.3, 1.5)
 
     def test_glorot_balances_both_directions(self, shape: tuple[int, ...]):
         """Variance 2/(fan_in + fan_out), and nothing beyond the limit of the uniform distribution."""
         values, limit = draw(glorot_uniform(2.0), shape), 2 * math.sqrt(6 / sum(fans(shape)))
-        self.close(values, limit / math.sqrt(3))
+        self.assert_close(values, limit / math.sqrt(3))
         assert 0.99 * limit < np.abs(values).max() < limit
 
     def test_he_keeps_the_variance_behind_a_relu(self, shape: tuple[int, ...]):
-        self.close(draw(he_normal(), shape), math.sqrt(2 / fans(shape)[0]))
-        self.close(draw(he_normal(0.2), shape), math.sqrt(2 / 1.04 / fans(shape)[0]))
+        self.assert_close(draw(he_normal(), shape), math.sqrt(2 / fans(shape)[0]))
+        self.assert_close(draw(he_normal(0.2), shape), math.sqrt(2 / 1.04 / fans(shape)[0]))
 
 
 def test_he_in_action():

@@ -15,6 +15,7 @@ class Player:
     """One side of the game.
 
     Attributes:
+        name: "generator" or "discriminator"; it tells their initial values and their tensors in a checkpoint apart.
         params, grads: ParamSets of the network.
         weight_clip: limit of the weights after each update, 0 for none.
         ops: the operations, with a workspace of this player's own.
@@ -28,12 +29,13 @@ class Player:
         ops: Ops,
         config: TrainConfig,
         lr: float,
+        weight_clip: float = 0.0,
     ) -> None:
-        self.network, self.ops, self.config = network, ops, config
+        self.name, self.network, self.ops, self.config = name, network, ops, config
         self.params = network.init(config.seed, in_shape, ops.dtype, player=name)
         self.grads = self.params.like()
         self.optimizer = make_optimizer(config, self.params, lr)
-        self.weight_clip = 0.0
+        self.weight_clip = weight_clip
 
     def zero_grad(self) -> ParamSet:
         """Clear the gradient and return it."""
@@ -55,11 +57,11 @@ class Player:
         """How many updates were left out because the gradient was not finite."""
         return int(self.optimizer.skipped)
 
-    def tensors(self, name: str) -> dict[str, Array]:
+    def tensors(self) -> dict[str, Array]:
         """Everything a checkpoint must hold of this player, by name."""
-        tensors = {f"{name}/{path}": view for path, view in self.params.named.items()}
+        tensors = {f"{self.name}/{path}": view for path, view in self.params.named.items()}
         for moment, values in self.optimizer.moments.items():
-            tensors |= {f"optimizer_{name}/{moment}/{path}": view for path, view in values.trainable().items()}
+            tensors |= {f"optimizer_{self.name}/{moment}/{path}": view for path, view in values.trainable().items()}
         return tensors
 
 

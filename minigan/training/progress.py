@@ -1,5 +1,6 @@
 """What a user sees while a run goes on: a live bar on a terminal, now and then a line elsewhere."""
 
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -103,8 +104,6 @@ class PlainProgress(Progress):
 
     def message(self, text: str) -> None:
         """Print to stderr at once."""
-        import sys
-
         print(text, file=sys.stderr, flush=True)
 
 
@@ -119,6 +118,4 @@ def describe(record: Mapping[str, Any]) -> str:
 
 def progress(done: int, total: int) -> Progress:
     """The live bar where stderr is a terminal, else lines."""
-    import sys
-
     return LiveProgress(done, total) if sys.stderr.isatty() else PlainProgress(done, total)

@@ -63,8 +63,8 @@ class Trainer:
         self._rng = CounterRng(config.seed)
         lr = float(config.lr or 0)
         self.g = Player("generator", generator, (config.latent_dim,), self._ops(), config, config.lr_g or lr)
-        self.d = Player("discriminator", discriminator, self.data_shape, self._ops(), config, config.lr_d or lr)
-        self.d.weight_clip = config.weight_clip or 0.0
+        lr_d, clip = config.lr_d or lr, config.weight_clip or 0.0
+        self.d = Player("discriminator", discriminator, self.data_shape, self._ops(), config, lr_d, clip)
         self.average = MovingAverage(self.g.params, config.ema) if config.ema else None
         self._sampling = kernels.get_ops(config.backend, seed=config.seed)
         self.steps_done = 0
@@ -169,7 +169,7 @@ class Trainer:
         self.steps_done = checkpoint.step
 
     def _tensors(self) -> dict[str, Array]:
-        tensors = self.g.tensors("generator") | self.d.tensors("discriminator")
+        tensors = self.g.tensors() | self.d.tensors()
         if self.average is not None:
             tensors |= {f"average/{path}": view for path, view in self.average.params.named.items()}
         return tensors

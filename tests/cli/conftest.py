@@ -3,10 +3,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from command_line import CommandLine, Result, contents, only_line
-from PIL import Image
 
 from minigan import TrainConfig, cli
 from minigan.training import session
@@ -47,17 +45,6 @@ def refused(minigan: CommandLine, tmp_path: Path) -> Callable[..., str]:
         return line
 
     return run
-
-
-@pytest.fixture
-def faces(tmp_path: Path) -> Path:
-    """A folder of ten images of noise, 8x8 RGB."""
-    folder = tmp_path / "faces"
-    folder.mkdir()
-    pixels = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), dtype=np.uint8)
-    for number, image in enumerate(pixels):
-        Image.fromarray(image).save(folder / f"{number}.png")
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -172,8 +172,14 @@ def test_a_folder_that_holds_a_run_is_kept(refused: Refused, run: Path, tmp_path
 
 
 def test_overwrite_with_a_mistake_elsewhere_removes_nothing(refused: Refused, run: Path) -> None:
-    for mistake in (("--data", "mnits"), ("--width", 0), ("--batch-size", 5001), ("--backend", "abacus")):
-        refused("train", "mlp", "--out", run, "--overwrite", *mistake)
+    """`refused` compares every file before and after."""
+    for *mistake, named in (
+        ("--data", "mnits", "data set: "),
+        ("--width", 0, "width: "),
+        ("--batch-size", 5001, "batch_size: "),
+        ("--backend", "abacus", "backend: "),
+    ):
+        assert refused("train", "mlp", "--out", run, "--overwrite", *mistake).startswith(named)
 
 
 def test_a_folder_in_which_another_process_trains(refused: Refused, run: Path) -> None:

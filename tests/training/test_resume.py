@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 from lives import life, live, outcome
-from PIL import Image
 
 from minigan import TrainConfig, Trainer
 from minigan.data import ArrayDataset, Batches
@@ -79,14 +78,9 @@ def test_a_checkpoint_of_another_game_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def faces(tmp_path: Path) -> str:
-    """A folder of ten images of noise, 8x8 RGB: four epochs pass in ten steps of four."""
-    folder = tmp_path / "faces"
-    folder.mkdir()
-    pixels = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), dtype=np.uint8)
-    for number, image in enumerate(pixels):
-        Image.fromarray(image).save(folder / f"{number}.png")
-    return str(folder)
+def noise(faces: Path) -> str:
+    """Ten images: four epochs pass in ten steps of four."""
+    return str(faces)
 
 
 def tiny(data: str, preset: str = "dcgan", **settings: Any) -> TrainConfig:
@@ -95,8 +89,8 @@ def tiny(data: str, preset: str = "dcgan", **settings: Any) -> TrainConfig:
     return TrainConfig(preset, data=data, **(every | size | settings))
 
 
-def test_twenty_steps_are_ten_and_ten_more(faces: str, tmp_path: Path) -> None:
-    config = tiny(faces, ema=0.9, n_critic=5, sample_every=5)
+def test_twenty_steps_are_ten_and_ten_more(noise: str, tmp_path: Path) -> None:
+    config = tiny(noise, ema=0.9, n_critic=5, sample_every=5)
     session.start(config, tmp_path / "whole")
     run, code = session.start(dataclasses.replace(config, steps=10), tmp_path / "halves")
     assert code == 0
@@ -107,10 +101,10 @@ def test_twenty_steps_are_ten_and_ten_more(faces: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stop", [3, 14, 15])
 def test_what_was_done_after_the_last_checkpoint_is_undone(
-    stop: int, faces: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stop: int, noise: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Checkpoints at 5, 10, 15: a run that dies in a step goes back to the last one, its metrics and samples too."""
-    config = tiny(faces)
+    config = tiny(noise)
     session.start(config, tmp_path / "whole")
     step = Trainer.step
 
@@ -131,17 +125,17 @@ def test_what_was_done_after_the_last_checkpoint_is_undone(
     assert outcome(run.path) == outcome(tmp_path / "whole")
 
 
-def test_a_sample_grid_of_steps_that_were_lost_goes(faces: str, tmp_path: Path) -> None:
+def test_a_sample_grid_of_steps_that_were_lost_goes(noise: str, tmp_path: Path) -> None:
     """Of a run whose last checkpoint, at step 10, is older than its grid of step 12."""
-    run, _ = session.start(tiny(faces, steps=12, checkpoint_every=10), tmp_path / "run")
+    run, _ = session.start(tiny(noise, steps=12, checkpoint_every=10), tmp_path / "run")
     (run.checkpoints / "step_0000012.safetensors").unlink()
     session.resume(run.path, steps=11)
     assert [file.stem for file in run.sample_files()] == [f"step_{step:07d}" for step in (0, 4, 8, 11)]
     assert [record["step"] for record in run.read_metrics()] == list(range(1, 12))
 
 
-def test_a_finished_run_stays_as_it_is(faces: str, tmp_path: Path) -> None:
-    run, _ = session.start(tiny(faces, steps=5), tmp_path / "run")
+def test_a_finished_run_stays_as_it_is(noise: str, tmp_path: Path) -> None:
+    run, _ = session.start(tiny(noise, steps=5), tmp_path / "run")
     before = outcome(run.path)
     session.resume(run.path)
     assert outcome(run.path) == before
@@ -152,10 +146,10 @@ def test_a_finished_run_stays_as_it_is(faces: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_before_any_change_of_any_file_a_run_resumes(
-    faces: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    noise: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run of two steps is killed before its first change in the folder, another before its second ... up to plots."""
-    config = tiny(faces, "mlp", steps=2, checkpoint_every=1, sample_every=2)
+    config = tiny(noise, "mlp", steps=2, checkpoint_every=1, sample_every=2)
     session.start(config, tmp_path / "whole")
     expected = {key: value for key, value in outcome(tmp_path / "whole").items() if not key.startswith("plots")}
     monkeypatch.setattr(Pictures, "final", Pictures.sample_grid)  # plots take longest, and no part in this
@@ -175,9 +169,9 @@ def test_killed_before_any_change_of_any_file_a_run_resumes(
 
 
 @pytest.mark.slow
-def test_killed_fifty_times_at_random_moments_a_run_resumes(faces: str, tmp_path: Path) -> None:
+def test_killed_fifty_times_at_random_moments_a_run_resumes(noise: str, tmp_path: Path) -> None:
     """When a run has done its last step between the kills it is compared, and another one begins."""
-    config = tiny(faces, steps=12, checkpoint_every=1, sample_every=4)
+    config = tiny(noise, steps=12, checkpoint_every=1, sample_every=4)
     session.start(config, tmp_path / "whole")
     expected = outcome(tmp_path / "whole")
     moments, paths, kills = random.Random(0), (tmp_path / f"run-{number}" for number in count()), 0
@@ -198,9 +192,9 @@ def test_killed_fifty_times_at_random_moments_a_run_resumes(faces: str, tmp_path
 
 
 @pytest.mark.parametrize("sign", ["config.toml", "metrics.jsonl", "checkpoints/step_0000010.safetensors"])
-def test_kill_9_of_the_program_itself(sign: str, faces: str, tmp_path: Path) -> None:
+def test_kill_9_of_the_program_itself(sign: str, noise: str, tmp_path: Path) -> None:
     """Killed as soon as a file appears; then `minigan train --resume`."""
-    config = tiny(faces)
+    config = tiny(noise)
     flags = [
         f"--{name.replace('_', '-')}={value}" for name, value in config.to_dict().items() if name != "preset" and value
     ]
