@@ -1,0 +1,159 @@
+"""Matrix product y (M, N) = f(op(a) (M, K) op(b) (K, N) + bias) on all cores: blocked for the caches, packed, tiled.
+
+    for each block of K (KC at most)              its panels of B fit the first-level cache
+        in parallel: pack all of A's block        (M, KC) as A panels, shared by all threads
+        in parallel over panels of B              W columns each
+            pack the panel                        (KC, W), read M/R times from the first-level cache
+            for each A panel: one micro-tile      R x W of y in registers
+        behind the last block: bias and activation, while the columns of y are still near
+
+B is packed just in time by the thread that needs it, so its panel never leaves the core. Only M x N is partitioned and
+the order of the sum over K is fixed, so the bits do not depend on the number of threads.
+
+Floor: 2 M N K FLOPs; the bytes of a, b and y once each, and of y once more for every further block of K.
+"""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numba import prange
+
+from ..types import Array
+from .activations import activate
+from .jit import kernel, parallel_kernel
+from .microkernel import TILE_BYTES, TILE_ROWS, multiply_panels, tile_width
+from .packing import PANEL_PAD, pack_column_rows, pack_columns, pack_row_columns, pack_rows
+
+KC = 512
+"""Depth of a block of K: a B panel takes KC*TILE_BYTES = 32 KiB on AVX2. 256 and 384 measured the same within noise."""
+
+SMALL = 1 << 18
+"""Multiply-adds below which a product stays on one thread: about 5 us, what waking the others costs."""
+
+FEW_PANELS = 16
+ROWS_PER_ITEM = 16 * TILE_ROWS
+"""With fewer than FEW_PANELS panels of B the rows of y are split too, in items of at least ROWS_PER_ITEM."""
+
+
+@kernel
+def block_depth(k: int) -> int:
+    """Depth of the blocks of K: equal parts of at most KC, rounded up to a multiple of 8, at least 8."""
+    blocks = max(1, (k + KC - 1) // KC)
+    return max(((k + blocks - 1) // blocks + 7) // 8 * 8, 8)
+
+
+@kernel
+def panels_of(m: int) -> int:
+    """Number of A panels."""
+    return (m + TILE_ROWS - 1) // TILE_ROWS
+
+
+def scratch_sizes(m: int, k: int, dtype: np.dtype) -> tuple[int, int]:
+    """Numbers of scratch: for all A panels of one block, and for each thread a B panel and a micro-tile."""
+    depth, width = block_depth(k), TILE_BYTES // dtype.itemsize
+    return panels_of(m) * (TILE_ROWS * depth + PANEL_PAD), (depth + TILE_ROWS) * width
+
+
+class Product(NamedTuple):
+    """y (M, N) = f(op(a) op(b) + bias), all row-major in flat arrays with the given row strides."""
+
+    m: int
+    n: int
+    k: int
+    lda: int
+    ldb: int
+    trans_a: bool
+    trans_b: bool
+    accumulate: bool  # add to y instead
+    code: int  # of the activation
+    parameter: float
+
+
+@kernel
+def pack_a(p: Product, a: Array, k0: int, depth: int, panel: int, panels: Array) -> None:
+    """Pack A panel number `panel` of the block [k0, k0 + depth)."""
+    row = panel * TILE_ROWS
+    rows = min(TILE_ROWS, p.m - row)
+    at = panel * (TILE_ROWS * depth + PANEL_PAD)
+    if p.trans_a:
+        pack_row_columns(a, k0 * p.lda + row, p.lda, rows, depth, panels, at)
+    else:
+        pack_rows(a, row * p.lda + k0, p.lda, rows, depth, panels, at)
+
+
+@kernel
+def multiply_panel(
+    p: Product, panels: Array, first: int, end: int, depth: int, b_panel: Array, column: int, add: bool, y: Array
+) -> None:
+    """A panels [first, end) times one B panel, into the columns of y from `column` on.
+
+    A tile that sticks out of y is computed in full behind the B panel, and what belongs to y copied from there.
+    """
+    width, edge = tile_width(y), depth * tile_width(y)
+    columns = min(width, p.n - column)
+    for panel in range(first, end):
+        row = panel * TILE_ROWS
+        start = panel * (TILE_ROWS * depth + PANEL_PAD)
+        if row + TILE_ROWS <= p.m and columns == width:
+            multiply_panels(depth, panels, start, b_panel, 0, y, row * p.n + column, p.n, add)
+        else:
+            multiply_panels(depth, panels, start, b_panel, 0, b_panel, edge, width, False)
+            for i in range(min(TILE_ROWS, p.m - row)):
+                for j in range(columns):
+                    value = b_panel[edge + i * width + j]
+                    target = (row + i) * p.n + column + j
+                    y[target] = y[target] + value if add else value
+
+
+@kernel
+def finish(y: Array, start: int, stride: int, rows: int, columns: int, bias: Array, code: int, parameter: float) -> None:
+    """In place on a block of y: add its columns' bias (an empty array: none), apply the activation."""
+    for i in range(rows):
+        at = start + i * stride
+        for j in range(min(columns, bias.size)):
+            y[at + j] += bias[j]
+        activate(y, at, columns, code, parameter)
+
+
+@kernel
+def multiply_item(
+    p: Product, item: int, row_blocks: int, panels: Array, b: Array, k0: int, depth: int, b_panel: Array,
+    bias: Array, y: Array
+) -> None:
+    """One panel of B, packed, times one of `row_blocks` blocks of A panels."""
+    width, total = tile_width(y), panels_of(p.m)
+    column, block = item // row_blocks * width, item % row_blocks
+    columns = min(width, p.n - column)
+    first, end = total * block // row_blocks, total * (block + 1) // row_blocks
+    if p.trans_b:
+        pack_column_rows(b, column * p.ldb + k0, p.ldb, depth, columns, b_panel, 0)
+    else:
+        pack_columns(b, k0 * p.ldb + column, p.ldb, depth, columns, b_panel, 0)
+    multiply_panel(p, panels, first, end, depth, b_panel, column, p.accumulate or k0 > 0, y)
+    if k0 + depth == p.k and (bias.size or p.code):
+        row = first * TILE_ROWS
+        rows = min(p.m, end * TILE_ROWS) - row
+        finish(y, row * p.n + column, p.n, rows, columns, bias[column:], p.code, p.parameter)
+
+
+@parallel_kernel
+def matmul(p: Product, a: Array, b: Array, bias: Array, y: Array, panels: Array, buffers: Array) -> None:
+    """The product, with scratch of `scratch_sizes`: all A panels of a block, and a row of `buffers` for each thread."""
+    total = panels_of(p.m)
+    b_panels = (p.n + tile_width(y) - 1) // tile_width(y)
+    row_blocks = 1 if b_panels >= FEW_PANELS else max(1, min(p.m // ROWS_PER_ITEM, FEW_PANELS // max(b_panels, 1)))
+    block = block_depth(p.k)
+    for k0 in range(0, max(p.k, 1), block):
+        depth = min(block, p.k - k0)
+        if p.m * p.n * depth < SMALL:
+            for panel in range(total):
+                pack_a(p, a, k0, depth, panel, panels)
+            for item in range(b_panels * row_blocks):
+                multiply_item(p, item, row_blocks, panels, b, k0, depth, buffers[0], bias, y)
+        else:
+            for panel in prange(total):
+                pack_a(p, a, k0, depth, panel, panels)
+            for item in prange(b_panels * row_blocks):
+                slot = numba.get_thread_id()
+                multiply_item(p, item, row_blocks, panels, b, k0, depth, buffers[slot], bias, y)

@@ -1,0 +1,173 @@
+"""Convolution as a matrix product whose rows are read where they stand: no im2col buffer is ever written.
+
+In memory order NHWC a row of a patch is KW*C contiguous numbers. So the micro-kernel needs no copy of the patches: it
+is told where R of them begin and walks through each in KH segments. The weights are packed into panels once; a thread
+takes a block of rows, keeps their part of the image in its cache and runs all panels over it.
+
+    for each block of rows, in parallel            BLOCK_TILES*R patches
+        for each block of segments                 (their part of a B panel fits the first-level cache)
+            for each panel of w                    W output channels
+                for each tile of R rows: one micro-tile, into a small block of results
+        each finished row goes to its pixel, with bias and activation on the way
+
+Floor: 2 N HO WO KH KW C O FLOPs; the image, the weights and the result once each. The im2col matrix, which this does
+without, is KH KW/(SH SW) times the image, written and read.
+"""
+
+import numba
+import numpy as np
+from numba import prange
+
+from ..types import Array
+from .activations import activate
+from .jit import kernel, parallel_kernel
+from .microkernel import TILE_BYTES, TILE_ROWS, multiply_rows, tile_width
+from .packing import pack_column_rows, pack_columns
+from .sampling import Sampling
+
+BLOCK_TILES = 16
+"""Micro-tiles of rows in a block: 96 patches on AVX2, whose pixels fit the second-level cache."""
+
+PANEL_BYTES = 1 << 15
+"""Part of a B panel that is used in one go: what the first-level cache holds."""
+
+
+def row_blocks(sampling: Sampling) -> int:
+    """Number of blocks, a multiple of 4, so that usual numbers of threads get equal shares."""
+    tiles = -(-sampling.images * sampling.height * sampling.width // TILE_ROWS)
+    return max(1, min(-(-tiles // (4 * BLOCK_TILES)) * 4, tiles))
+
+
+def scratch_sizes(sampling: Sampling, dtype: np.dtype) -> tuple[int, int]:
+    """Numbers of scratch: for all B panels, and for each thread a block of results."""
+    width = TILE_BYTES // dtype.itemsize
+    padded = -(-sampling.columns // width) * width
+    return sampling.segments * sampling.length * padded, BLOCK_TILES * TILE_ROWS * padded
+
+
+@parallel_kernel
+def pad_image(x: Array, height: int, width: int, pads: Array, padded: Array) -> None:
+    """x (N, H, W*C) flat into the middle of `padded`, with zeros around: pads = (top, bottom, left*C, right*C)."""
+    top, bottom, left, right = pads[0], pads[1], pads[2], pads[3]
+    row = left + width + right
+    image = (top + height + bottom) * row
+    for n in prange(x.size // max(height * width, 1)):
+        at = n * image
+        for k in range(top * row):
+            padded[at + k] = 0
+        for i in range(height):
+            start = at + (top + i) * row
+            for k in range(left):
+                padded[start + k] = 0
+            for k in range(width):
+                padded[start + left + k] = x[(n * height + i) * width + k]
+            for k in range(left + width, row):
+                padded[start + k] = 0
+        for k in range((top + height) * row, image):
+            padded[at + k] = 0
+
+
+@parallel_kernel
+def pack_weights(w: Array, k: int, columns: int, panels: Array) -> None:
+    """B panels of w (K, O) for the forward pass."""
+    width = tile_width(w)
+    for panel in prange((columns + width - 1) // width):
+        column = panel * width
+        pack_columns(w, column, columns, k, min(width, columns - column), panels, panel * k * width)
+
+
+@parallel_kernel
+def pack_weights_transposed(w: Array, entries: Array, inner: int, columns: int, panels: Array) -> None:
+    """B panels (entries*inner, columns) of w (KH*KW, columns, inner) for an input gradient, entries in given order."""
+    width = tile_width(w)
+    k = entries.size * inner
+    for panel in prange((columns + width - 1) // width):
+        column = panel * width
+        for e in range(entries.size):
+            start = (entries[e] * columns + column) * inner
+            at = (panel * k + e * inner) * width
+            pack_column_rows(w, start, inner, inner, min(width, columns - column), panels, at)
+
+
+@kernel
+def locate_rows(s: Sampling, first: int, rows: int, source_at: Array, target_at: Array) -> None:
+    """Offsets of patches and pixels [first, first + rows); what sticks out behind the last row repeats it."""
+    total = s.images * s.height * s.width
+    for r in range(rows):
+        row = min(first + r, total - 1)
+        n, pixel = row // (s.height * s.width), row % (s.height * s.width)
+        i, j = pixel // s.width, pixel % s.width
+        source_at[r] = s.source_start + n * s.source_image + i * s.source_row + j * s.source_column
+        target_at[r] = s.target_start + n * s.target_image + i * s.target_row + j * s.target_column
+
+
+@kernel
+def multiply_block(s: Sampling, tiles: int, source: Array, source_at: Array, panels: Array, block: Array) -> None:
+    """All patches of a block times all B panels: block (tiles*R, padded columns)."""
+    width = tile_width(source)
+    b_panels = (s.columns + width - 1) // width
+    k = s.segments * s.length
+    step = max(1, PANEL_BYTES // max(s.length * TILE_BYTES, 1))
+    for first in range(0, max(s.segments, 1), step):
+        segments = min(step, s.segments - first)
+        for panel in range(b_panels):
+            at = (panel * k + first * s.length) * width
+            for tile in range(tiles):
+                multiply_rows(
+                    segments,
+                    s.length,
+                    source,
+                    first * s.segment_stride,
+                    source_at,
+                    tile * TILE_ROWS,
+                    s.segment_stride,
+                    panels,
+                    at,
+                    block,
+                    (tile * TILE_ROWS * b_panels + panel) * width,
+                    b_panels * width,
+                    first > 0,
+                )
+
+
+@kernel
+def place_rows(
+    s: Sampling, rows: int, block: Array, target_at: Array, bias: Array, code: int, parameter: float, y: Array
+) -> None:
+    """Finished rows to their pixels: y = f(row + bias)."""
+    stride = (s.columns + tile_width(y) - 1) // tile_width(y) * tile_width(y)
+    for r in range(rows):
+        at = target_at[r]
+        if bias.size:
+            for c in range(s.columns):
+                y[at + c] = block[r * stride + c] + bias[c]
+        else:
+            for c in range(s.columns):
+                y[at + c] = block[r * stride + c]
+        activate(y, at, s.columns, code, parameter)
+
+
+@parallel_kernel
+def convolve(
+    s: Sampling,
+    blocks: int,
+    source: Array,
+    panels: Array,
+    bias: Array,
+    code: int,
+    parameter: float,
+    y: Array,
+    results: Array,
+    offsets: Array,
+) -> None:
+    """y = f(patches(source) @ panels + bias); scratch: `results` and `offsets` (2, rows of a block) for each thread."""
+    total = s.images * s.height * s.width
+    tiles = (total + TILE_ROWS - 1) // TILE_ROWS
+    for b in prange(blocks):
+        slot = numba.get_thread_id()
+        first, end = tiles * b // blocks, tiles * (b + 1) // blocks
+        row, rows = first * TILE_ROWS, (end - first) * TILE_ROWS
+        source_at, target_at = offsets[slot, 0], offsets[slot, 1]
+        locate_rows(s, row, rows, source_at, target_at)
+        multiply_block(s, end - first, source, source_at, panels, results[slot])
+        place_rows(s, min(rows, total - row), results[slot], target_at, bias, code, parameter, y)

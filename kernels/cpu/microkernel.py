@@ -1,0 +1,205 @@
+"""The micro-kernel: the innermost loop of every product, in LLVM's intermediate representation.
+
+This is the one place where a reader needs to know LLVM, and very little of it. A compiler does not keep a tile of C in
+vector registers over a loop unless it is told to; the functions below tell it. What they compute is said by their twins
+in plain Python at the end of the file, which run with NUMBA_DISABLE_JIT=1 and which the tests compare.
+
+    C (R, W) (+)= A (R, k) B (k, W)            R = TILE_ROWS, W = tile_width(array), one micro-tile
+
+                 B  k x W, packed: row after row of W contiguous numbers
+                 +-----+-----+
+                 |  b0 |  b1 |        one step: load W numbers of B as vectors, broadcast one number of A to a vector,
+         +---+   +-----+-----+        multiply and add into the register of that row. R broadcasts and W/lanes loads
+       A | a |   |acc00|acc01|        for R W multiply-adds.
+         | a |   |acc10|acc11|
+         +---+   +-----+-----+
+
+Two forms, which differ in where A lies: `multiply_panels` reads a packed panel (k, R); `multiply_rows` reads R rows
+where they stand in an image, in segments, which is a convolution without a copy of its patches.
+
+The rows of C are prefetched before the loop: at its end the stores then find them in the cache. On a Zen 3 core this
+alone took a product of 1024^3 from 85 to 92 GFLOP/s of the core's 102.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ..types import Array
+from .jit import kernel
+from .target import TARGET
+from .vector import Emitter
+
+TILE_ROWS = TARGET.tile_rows
+TILE_VECTORS = TARGET.tile_vectors
+TILE_BYTES = TARGET.tile_bytes
+
+_INT64 = ir.IntType(64)
+
+
+@kernel
+def tile_width(array: Array) -> int:
+    """Columns of a micro-tile, W: as many numbers of the array's type as TILE_BYTES hold."""
+    return TILE_BYTES // array.itemsize
+
+
+class _Tile:
+    """A micro-tile of C in registers: R x V accumulators."""
+
+    def __init__(self, emit: Emitter, c: ir.Value, row_stride: ir.Value) -> None:
+        self.emit = emit
+        self.rows = [emit.offset(c, emit.builder.mul(row_stride, _INT64(i))) for i in range(TILE_ROWS)]
+        last = TILE_VECTORS * emit.lanes - 1
+        for row in self.rows:
+            emit.prefetch_for_write(row)
+            emit.prefetch_for_write(emit.offset(row, last))
+        # Stack slots that nobody takes the address of: LLVM turns them into registers.
+        self.slots = [
+            [cgutils.alloca_once(emit.builder, emit.vector) for _ in range(TILE_VECTORS)] for _ in range(TILE_ROWS)
+        ]
+        for slot in sum(self.slots, []):
+            emit.builder.store(emit.constant(0), slot)
+
+    def rank_one(self, a: list[ir.Value], b: ir.Value) -> None:
+        """Add the product of R numbers of A, given by address, and W contiguous numbers of B."""
+        emit, builder = self.emit, self.emit.builder
+        row_of_b = [emit.load(emit.offset(b, v * emit.lanes)) for v in range(TILE_VECTORS)]
+        for address, slots in zip(a, self.slots, strict=True):
+            value = emit.broadcast(builder.load(address))
+            for slot, vector in zip(slots, row_of_b, strict=True):
+                builder.store(emit.multiply_add(value, vector, builder.load(slot)), slot)
+
+    def write(self, accumulate: ir.Value) -> None:
+        """C = tile, or C += tile where `accumulate`."""
+        emit, builder = self.emit, self.emit.builder
+        with builder.if_else(accumulate) as (add, overwrite):
+            with add:
+                self._store(lambda value, address: builder.fadd(emit.load(address), value))
+            with overwrite:
+                self._store(lambda value, address: value)
+
+    def _store(self, combine: Callable[[ir.Value, ir.Value], ir.Value]) -> None:
+        for row, slots in zip(self.rows, self.slots, strict=True):
+            for v, slot in enumerate(slots):
+                address = self.emit.offset(row, v * self.emit.lanes)
+                self.emit.store(combine(self.emit.builder.load(slot), address), address)
+
+
+@intrinsic
+def multiply_panels(
+    typing: Any, k: Any, a: Any, a_start: Any, b: Any, b_start: Any, c: Any, c_start: Any, ldc: Any, add: Any
+) -> Any:
+    """C (R, W) (+)= A panel (k, R)^T B panel (k, W); `add` says whether to add to C or to overwrite it."""
+    signature = types.void(types.intp, a, types.intp, b, types.intp, c, types.intp, types.intp, types.boolean)
+
+    def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
+        k_, a_, a_start_, b_, b_start_, c_, c_start_, ldc_, add_ = arguments
+        emit = Emitter(context, builder, a.dtype)
+        tile = _Tile(emit, emit.pointer(c, c_, c_start_), ldc_)
+        panel_a, panel_b = emit.pointer(a, a_, a_start_), emit.pointer(b, b_, b_start_)
+        width = TILE_VECTORS * emit.lanes
+        with cgutils.for_range(builder, k_) as loop:
+            step_a = emit.offset(panel_a, builder.mul(loop.index, _INT64(TILE_ROWS)))
+            step_b = emit.offset(panel_b, builder.mul(loop.index, _INT64(width)))
+            tile.rank_one([emit.offset(step_a, i) for i in range(TILE_ROWS)], step_b)
+        tile.write(add_)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def multiply_rows(
+    typing: Any,
+    segments: Any,
+    length: Any,
+    a: Any,
+    a_start: Any,
+    rows: Any,
+    first_row: Any,
+    segment_stride: Any,
+    b: Any,
+    b_start: Any,
+    c: Any,
+    c_start: Any,
+    ldc: Any,
+    add: Any,
+) -> Any:
+    """As multiply_panels, with row i of A at a_start + rows[first_row + i], in segments of `length` numbers.
+
+    Segment s of a row begins s*segment_stride numbers behind its first; B panel (segments*length, W) runs on.
+    """
+    integer = types.intp
+    signature = types.void(
+        integer, integer, a, integer, rows, integer, integer, b, integer, c, integer, integer, types.boolean
+    )
+
+    def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
+        segments_, length_, a_, a_start_, rows_, first_, stride_, b_, b_start_, c_, c_start_, ldc_, add_ = arguments
+        emit = Emitter(context, builder, a.dtype)
+        tile = _Tile(emit, emit.pointer(c, c_, c_start_), ldc_)
+        image, panel_b = emit.pointer(a, a_, a_start_), emit.pointer(b, b_, b_start_)
+        table = emit.pointer(rows, rows_, first_)
+        row = [emit.offset(image, builder.load(emit.offset(table, i))) for i in range(TILE_ROWS)]
+        width = TILE_VECTORS * emit.lanes
+        with cgutils.for_range(builder, segments_) as outer:
+            along = builder.mul(outer.index, stride_)
+            segment = [emit.offset(address, along) for address in row]
+            segment_b = emit.offset(panel_b, builder.mul(builder.mul(outer.index, length_), _INT64(width)))
+            with cgutils.for_range(builder, length_) as loop:
+                step_b = emit.offset(segment_b, builder.mul(loop.index, _INT64(width)))
+                tile.rank_one([emit.offset(address, loop.index) for address in segment], step_b)
+        tile.write(add_)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _multiply_panels_twin(
+    k: int, a: Array, a_start: int, b: Array, b_start: int, c: Array, c_start: int, ldc: int, add: bool
+) -> None:
+    width = TILE_BYTES // c.itemsize
+    panel_a = a[a_start : a_start + k * TILE_ROWS].reshape(k, TILE_ROWS)
+    panel_b = b[b_start : b_start + k * width].reshape(k, width)
+    _write_twin(panel_a.T @ panel_b, c, c_start, ldc, add)
+
+
+def _multiply_rows_twin(
+    segments: int,
+    length: int,
+    a: Array,
+    a_start: int,
+    rows: Array,
+    first_row: int,
+    segment_stride: int,
+    b: Array,
+    b_start: int,
+    c: Array,
+    c_start: int,
+    ldc: int,
+    add: bool,
+) -> None:
+    width = TILE_BYTES // c.itemsize
+    tile = np.zeros((TILE_ROWS, width), c.dtype)
+    for s in range(segments):
+        panel_b = b[b_start + s * length * width :][: length * width].reshape(length, width)
+        for i in range(TILE_ROWS):
+            start = a_start + rows[first_row + i] + s * segment_stride
+            tile[i] += a[start : start + length] @ panel_b
+    _write_twin(tile, c, c_start, ldc, add)
+
+
+def _write_twin(tile: Array, c: Array, c_start: int, ldc: int, add: bool) -> None:
+    for i, row in enumerate(tile):
+        target = c[c_start + i * ldc :][: len(row)]
+        target[...] = target + row if add else row
+
+
+if numba.config.DISABLE_JIT:
+    multiply_panels, multiply_rows = _multiply_panels_twin, _multiply_rows_twin

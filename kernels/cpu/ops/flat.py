@@ -1,0 +1,16 @@
+"""How the operations hand arrays to kernels: flat, and what is absent as an array of no elements, of the same type.
+
+One type for each argument means one compiled version of each kernel and dtype.
+"""
+
+from ...types import Array
+
+
+def flat(a: Array) -> Array:
+    """a as one row, without a copy."""
+    return a.reshape(-1)
+
+
+def flat_or_none(a: Array | None, like: Array) -> Array:
+    """a as one row; no elements in place of None."""
+    return like.reshape(-1)[:0] if a is None else a.reshape(-1)

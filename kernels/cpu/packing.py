@@ -1,0 +1,91 @@
+"""Packing: copying a block of a matrix into panels, so that the micro-kernel reads nothing but contiguous memory.
+
+    A panel   (k, R): R rows of A side by side, column after column of A     R = TILE_ROWS
+    B panel   (k, W): W columns of B side by side, row after row of B        W = tile_width
+
+A transposed operand differs in the packing alone. Where the long axis of a panel runs along the memory of the operand,
+the numbers are transposed in registers, L x L at a time (L numbers a vector). Rows and columns that the matrix lacks
+are filled with zeros, so the micro-kernel knows no edges. Starts and strides count numbers, not bytes.
+"""
+
+from ..types import Array
+from .jit import kernel
+from .microkernel import TILE_ROWS, tile_width
+from .target import TARGET
+from .vector import transpose_of
+
+VECTOR_BYTES = TARGET.vector_bytes
+
+PANEL_PAD = 64
+"""Numbers behind each A panel: room for the last transposed block, and an odd number of cache lines between panels."""
+
+_transpose_square = transpose_of(VECTOR_BYTES)
+_transpose_tile_rows = transpose_of(TILE_ROWS)
+
+
+@kernel
+def pack_rows(source: Array, start: int, stride: int, rows: int, k: int, panel: Array, at: int) -> None:
+    """A panel from `rows` <= R rows of k contiguous numbers: panel[p, i] = source[i, p]."""
+    lanes = VECTOR_BYTES // source.itemsize
+    packed = 0
+    if rows == TILE_ROWS and (lanes >= TILE_ROWS or TILE_ROWS % lanes == 0):
+        packed = k // lanes * lanes
+        for p in range(0, packed, lanes):
+            for i in range(0, TILE_ROWS, lanes):
+                _transpose_tile_rows(
+                    source, start + i * stride + p, stride, panel, at + p * TILE_ROWS + i, TILE_ROWS
+                )
+    for p in range(packed, k):
+        for i in range(rows):
+            panel[at + p * TILE_ROWS + i] = source[start + i * stride + p]
+        for i in range(rows, TILE_ROWS):
+            panel[at + p * TILE_ROWS + i] = 0
+
+
+@kernel
+def pack_row_columns(source: Array, start: int, stride: int, rows: int, k: int, panel: Array, at: int) -> None:
+    """A panel from k rows of `rows` <= R contiguous numbers, A transposed: panel[p, i] = source[p, i]."""
+    if rows == TILE_ROWS:
+        for p in range(k):
+            for i in range(TILE_ROWS):
+                panel[at + p * TILE_ROWS + i] = source[start + p * stride + i]
+    else:
+        for p in range(k):
+            for i in range(rows):
+                panel[at + p * TILE_ROWS + i] = source[start + p * stride + i]
+            for i in range(rows, TILE_ROWS):
+                panel[at + p * TILE_ROWS + i] = 0
+
+
+@kernel
+def pack_columns(source: Array, start: int, stride: int, k: int, columns: int, panel: Array, at: int) -> None:
+    """B panel from k rows of `columns` <= W contiguous numbers: panel[p, j] = source[p, j]."""
+    width = tile_width(source)
+    if columns == width:
+        for p in range(k):
+            for j in range(width):
+                panel[at + p * width + j] = source[start + p * stride + j]
+    else:
+        for p in range(k):
+            for j in range(columns):
+                panel[at + p * width + j] = source[start + p * stride + j]
+            for j in range(columns, width):
+                panel[at + p * width + j] = 0
+
+
+@kernel
+def pack_column_rows(source: Array, start: int, stride: int, k: int, columns: int, panel: Array, at: int) -> None:
+    """B panel from `columns` <= W rows of k contiguous numbers, B transposed: panel[p, j] = source[j, p]."""
+    width = tile_width(source)
+    lanes = VECTOR_BYTES // source.itemsize
+    packed = 0
+    if columns == width:
+        packed = k // lanes * lanes
+        for p in range(0, packed, lanes):
+            for j in range(0, width, lanes):
+                _transpose_square(source, start + j * stride + p, stride, panel, at + p * width + j, width)
+    for p in range(packed, k):
+        for j in range(columns):
+            panel[at + p * width + j] = source[start + j * stride + p]
+        for j in range(columns, width):
+            panel[at + p * width + j] = 0

@@ -1,0 +1,199 @@
+"""Gradient of a convolution in its weights, as a matrix product over all patches.
+
+    dw (K, O) (+)= A^T dy        A (M, K): patch m = (n, i, j), entry k = (a, b, c)        M = N HO WO, K = KH KW C
+
+Long and thin: the sum runs over M, the result is small. dy is packed into B panels once. A thread takes a block of
+rows of dw and packs their part of the patches straight from the image into A panels, DEPTH patches at a time. Where
+dw has few rows (an image of one channel) the patches are cut into chunks too; each chunk has its own partial dw, and
+these are added in order.
+
+Floor: 2 M K O FLOPs; the image, dy and dw once each.
+"""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numba import prange
+
+from ..types import Array
+from .jit import kernel, parallel_kernel
+from .microkernel import TILE_BYTES, TILE_ROWS, multiply_panels, tile_width
+from .packing import PANEL_PAD, pack_columns
+from .sampling import Sampling
+
+DEPTH = 256
+"""Patches in a block of the sum: an A panel of 6 KiB and a B panel of 16 KiB lie in the first-level cache together."""
+
+BLOCK_PANELS = 8
+"""A panels, 48 rows of dw, that a thread packs at a time."""
+
+ITEMS = 16
+"""Work items that there should be at least, so that any usual number of threads gets equal shares."""
+
+
+class Partition(NamedTuple):
+    """How dw is divided: blocks of its rows times chunks of the patches."""
+
+    row_blocks: int
+    chunks: int
+
+
+def partition(sampling: Sampling) -> Partition:
+    """The division of a weight gradient; a function of its shape alone."""
+    panels = -(-sampling.segments * sampling.length // TILE_ROWS)
+    row_blocks = -(-panels // BLOCK_PANELS)
+    if row_blocks >= ITEMS:
+        return Partition(-(-row_blocks // 4) * 4, 1)
+    patches = sampling.images * sampling.height * sampling.width
+    return Partition(row_blocks, max(1, min(-(-ITEMS // row_blocks), patches // DEPTH)))
+
+
+class Scratch(NamedTuple):
+    """Numbers of scratch for dy's panels, the partial results, and for each thread A panels and a block of dw."""
+
+    dy_panels: int
+    partials: int
+    a_panels: int
+    block: int
+
+
+def scratch_sizes(sampling: Sampling, dtype: np.dtype) -> Scratch:
+    """What `weight_grad` needs."""
+    width = TILE_BYTES // dtype.itemsize
+    padded = -(-sampling.columns // width) * width
+    k = sampling.segments * sampling.length
+    chunks = partition(sampling).chunks
+    return Scratch(
+        sampling.images * sampling.height * sampling.width * padded,
+        chunks * k * sampling.columns if chunks > 1 else 0,
+        BLOCK_PANELS * (DEPTH * TILE_ROWS + PANEL_PAD),
+        BLOCK_PANELS * TILE_ROWS * padded,
+    )
+
+
+@kernel
+def locate_patches(s: Sampling, first: int, count: int, at: Array) -> None:
+    """Offsets of patches [first, first + count)."""
+    for r in range(count):
+        n, pixel = (first + r) // (s.height * s.width), (first + r) % (s.height * s.width)
+        i, j = pixel // s.width, pixel % s.width
+        at[r] = s.source_start + n * s.source_image + i * s.source_row + j * s.source_column
+
+
+@kernel
+def pack_patches(s: Sampling, source: Array, at: Array, depth: int, entry: int, panels: Array, start: int) -> None:
+    """A panel of entries [entry, entry + R) of `depth` patches: R contiguous numbers each, unless a segment ends."""
+    total = s.segments * s.length
+    inside = entry % s.length
+    offset = entry // s.length * s.segment_stride + inside
+    if inside + TILE_ROWS <= s.length:
+        for p in range(depth):
+            for i in range(TILE_ROWS):
+                panels[start + p * TILE_ROWS + i] = source[at[p] + offset + i]
+    else:
+        for i in range(TILE_ROWS):
+            if entry + i < total:
+                offset = (entry + i) // s.length * s.segment_stride + (entry + i) % s.length
+                for p in range(depth):
+                    panels[start + p * TILE_ROWS + i] = source[at[p] + offset]
+            else:
+                for p in range(depth):
+                    panels[start + p * TILE_ROWS + i] = 0
+
+
+@kernel
+def multiply_chunk(
+    s: Sampling,
+    first_panel: int,
+    end_panel: int,
+    first: int,
+    end: int,
+    source: Array,
+    dy_panels: Array,
+    offsets: Array,
+    a_panels: Array,
+    block: Array,
+) -> None:
+    """Rows of A panels [first_panel, end_panel) of dw over patches [first, end) -> block (rows, padded columns)."""
+    width = tile_width(source)
+    b_panels = (s.columns + width - 1) // width
+    patches = s.images * s.height * s.width
+    for m in range(first, max(end, first + 1), DEPTH):  # no patches: a block of zeros
+        depth = min(DEPTH, end - m)
+        locate_patches(s, m, depth, offsets)
+        for panel in range(first_panel, end_panel):
+            start = (panel - first_panel) * (DEPTH * TILE_ROWS + PANEL_PAD)
+            pack_patches(s, source, offsets, depth, panel * TILE_ROWS, a_panels, start)
+        for b_panel in range(b_panels):
+            b_at = (b_panel * patches + m) * width
+            for panel in range(end_panel - first_panel):
+                start = panel * (DEPTH * TILE_ROWS + PANEL_PAD)
+                c_at = (panel * TILE_ROWS * b_panels + b_panel) * width
+                multiply_panels(
+                    depth, a_panels, start, dy_panels, b_at, block, c_at, b_panels * width, m > first
+                )
+
+
+@parallel_kernel
+def pack_dy(dy: Array, patches: int, columns: int, panels: Array) -> None:
+    """B panels (patches, W) of dy (patches, O)."""
+    width = tile_width(dy)
+    blocks = (patches + DEPTH - 1) // DEPTH
+    for item in prange((columns + width - 1) // width * blocks):
+        panel, first = item // blocks, item % blocks * DEPTH
+        column, rows = panel * width, min(DEPTH, patches - item % blocks * DEPTH)
+        at = (panel * patches + first) * width
+        pack_columns(dy, first * columns + column, columns, rows, min(width, columns - column), panels, at)
+
+
+@parallel_kernel
+def weight_grad(
+    s: Sampling,
+    parts: Partition,
+    source: Array,
+    dy_panels: Array,
+    dw: Array,
+    accumulate: bool,
+    partials: Array,
+    offsets: Array,
+    a_panels: Array,
+    blocks: Array,
+) -> None:
+    """dw (+)= patches^T dy. Scratch as in `scratch_sizes`; `offsets`, `a_panels`, `blocks` have a row for each thread."""
+    width = tile_width(source)
+    entries, patches = s.segments * s.length, s.images * s.height * s.width
+    panels = (entries + TILE_ROWS - 1) // TILE_ROWS
+    padded = (s.columns + width - 1) // width * width
+    for item in prange(parts.row_blocks * parts.chunks):
+        slot = numba.get_thread_id()
+        b, chunk = item % parts.row_blocks, item // parts.row_blocks
+        first, end = panels * b // parts.row_blocks, panels * (b + 1) // parts.row_blocks
+        multiply_chunk(
+            s,
+            first,
+            end,
+            patches * chunk // parts.chunks,
+            patches * (chunk + 1) // parts.chunks,
+            source,
+            dy_panels,
+            offsets[slot],
+            a_panels[slot],
+            blocks[slot],
+        )
+        target, start = (partials, chunk * entries * s.columns) if parts.chunks > 1 else (dw, 0)
+        add = accumulate and parts.chunks == 1
+        for row in range(first * TILE_ROWS, min(end * TILE_ROWS, entries)):
+            at = start + row * s.columns
+            result = (row - first * TILE_ROWS) * padded
+            for o in range(s.columns):
+                value = blocks[slot, result + o]
+                target[at + o] = target[at + o] + value if add else value
+    if parts.chunks > 1:
+        size = entries * s.columns
+        for row in prange(entries):
+            for k in range(row * s.columns, (row + 1) * s.columns):
+                total = partials[k]
+                for chunk in range(1, parts.chunks):
+                    total += partials[chunk * size + k]
+                dw[k] = dw[k] + total if accumulate else total
