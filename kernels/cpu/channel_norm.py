@@ -17,20 +17,18 @@ from .lines import Tiles, tile_at
 
 @parallel_kernel
 def channel_moments(x: Array, shift: Array, tiles: Tiles, sums: Array) -> None:
-    """sums (2, blocks, length) = sum d and sum d^2 over the lines of each block, d = x - shift, in float64.
+    """sums (2, blocks, length) += sum d and sum d^2 over the lines of each block, d = x - shift, in float64.
 
     Where shift is one of the R summed values, (shift - mean)^2 <= R var, so the variance E d^2 - (E d)^2 loses at most
     a factor R of float64's digits, however large the mean is.
     """
     for index in prange(tiles.blocks * tiles.columns):
         tile = tile_at(tiles, index)
-        total = sums[0, tile.block, tile.left : tile.right]
-        squares = sums[1, tile.block, tile.left : tile.right]
-        total[:] = 0
-        squares[:] = 0
+        piece = slice(tile.left, tile.right)
+        total, squares = sums[0, tile.block, piece], sums[1, tile.block, piece]
         for line in range(tile.first, tile.last):
             start, stop = line * tiles.length + tile.left, line * tiles.length + tile.right
-            _add_moments(x[start:stop], shift[tile.left : tile.right], total, squares)
+            _add_moments(x[start:stop], shift[piece], total, squares)
 
 
 @kernel
@@ -46,11 +44,8 @@ def channel_affine(x: Array, lanes: Array, tiles: Tiles, code: int, parameter: f
     """y = f(scale (x - mean) + beta) with lanes (mean, scale, beta)."""
     for index in prange(tiles.blocks * tiles.columns):
         tile = tile_at(tiles, index)
-        mean, scale, beta = (
-            lanes[0, tile.left : tile.right],
-            lanes[1, tile.left : tile.right],
-            lanes[2, tile.left : tile.right],
-        )
+        piece = slice(tile.left, tile.right)
+        mean, scale, beta = lanes[0, piece], lanes[1, piece], lanes[2, piece]
         for line in range(tile.first, tile.last):
             start, stop = line * tiles.length + tile.left, line * tiles.length + tile.right
             run = y[start:stop]
@@ -68,18 +63,16 @@ def _affine(x: Array, mean: Array, scale: Array, beta: Array, y: Array) -> None:
 def channel_sums(
     dy: Array, y: Array, code: int, parameter: float, x: Array, mean: Array, tiles: Tiles, sums: Array
 ) -> None:
-    """sums (2, blocks, length) = sum dz and sum dz (x - mean) over the lines of each block, in float64."""
+    """sums (2, blocks, length) += sum dz and sum dz (x - mean) over the lines of each block, in float64."""
     for index in prange(tiles.blocks * tiles.columns):
         tile = tile_at(tiles, index)
         buffer = np.empty(tile.right - tile.left, dy.dtype)
-        total = sums[0, tile.block, tile.left : tile.right]
-        products = sums[1, tile.block, tile.left : tile.right]
-        total[:] = 0
-        products[:] = 0
+        piece = slice(tile.left, tile.right)
+        total, products = sums[0, tile.block, piece], sums[1, tile.block, piece]
         for line in range(tile.first, tile.last):
             start, stop = line * tiles.length + tile.left, line * tiles.length + tile.right
             dz = _before_activation(dy[start:stop], y[start:stop], code, parameter, buffer)
-            _add_sums(dz, x[start:stop], mean[tile.left : tile.right], total, products)
+            _add_sums(dz, x[start:stop], mean[piece], total, products)
 
 
 @kernel
@@ -111,12 +104,8 @@ def channel_combine(
     for index in prange(tiles.blocks * tiles.columns):
         tile = tile_at(tiles, index)
         buffer = np.empty(tile.right - tile.left, dy.dtype)
-        mean, a, b, c = (
-            lanes[0, tile.left : tile.right],
-            lanes[1, tile.left : tile.right],
-            lanes[2, tile.left : tile.right],
-            lanes[3, tile.left : tile.right],
-        )
+        piece = slice(tile.left, tile.right)
+        mean, a, b, c = lanes[0, piece], lanes[1, piece], lanes[2, piece], lanes[3, piece]
         for line in range(tile.first, tile.last):
             start, stop = line * tiles.length + tile.left, line * tiles.length + tile.right
             dz = _before_activation(dy[start:stop], y[start:stop], code, parameter, buffer)

@@ -2,6 +2,11 @@
 
 One block is one iteration of `prange`, so that what is added to what depends on shapes alone. Sums are taken in
 float64, as in the reference.
+
+Floor: memory, which each kernel reads and writes once.
+
+Every kernel slices its arrays itself. A function that returned the slice would hide from Numba that it shares memory
+with the array, and a parallel kernel drops what is written to an array that nothing reads again.
 """
 
 import numpy as np
@@ -19,16 +24,10 @@ COLUMNS = 64
 """Of a table whose rows are added to by one thread."""
 
 
-@kernel
-def blocks_in(size: int, block: int) -> int:
-    """Number of blocks, the last of which may be short."""
-    return (size + block - 1) // block
-
-
 @parallel_kernel
 def activation(x: Array, y: Array, code: int, parameter: float) -> None:
     """y = f(x)."""
-    for b in prange(blocks_in(x.size, BLOCK)):
+    for b in prange(-(-x.size // BLOCK)):
         at = slice(b * BLOCK, (b + 1) * BLOCK)
         y_b = y[at]
         y_b[:] = x[at]
@@ -66,11 +65,9 @@ def activation_grad(
 
 
 @parallel_kernel
-def activation_double_grad(
-    ddz: Array, dy: Array, kept: Array, extra: Array, code: int, parameter: float
-) -> None:
+def activation_double_grad(ddz: Array, dy: Array, kept: Array, extra: Array, code: int, parameter: float) -> None:
     """extra = ddz dy f''(kept)."""
-    for b in prange(blocks_in(extra.size, BLOCK)):
+    for b in prange(-(-extra.size // BLOCK)):
         at = slice(b * BLOCK, (b + 1) * BLOCK)
         ddz_b, dy_b = ddz[at], dy[at]
         extra_b = extra[at]
@@ -83,7 +80,7 @@ def activation_double_grad(
 @parallel_kernel
 def add(a: Array, b: Array, y: Array) -> None:
     """y = a + b."""
-    for n in prange(blocks_in(y.size, BLOCK)):
+    for n in prange(-(-y.size // BLOCK)):
         at = slice(n * BLOCK, (n + 1) * BLOCK)
         a_n, b_n, y_n = a[at], b[at], y[at]
         for i in range(y_n.size):
@@ -93,7 +90,7 @@ def add(a: Array, b: Array, y: Array) -> None:
 @parallel_kernel
 def multiply(a: Array, b: Array, y: Array) -> None:
     """y = a b."""
-    for n in prange(blocks_in(y.size, BLOCK)):
+    for n in prange(-(-y.size // BLOCK)):
         at = slice(n * BLOCK, (n + 1) * BLOCK)
         a_n, b_n, y_n = a[at], b[at], y[at]
         for i in range(y_n.size):
@@ -104,7 +101,7 @@ def multiply(a: Array, b: Array, y: Array) -> None:
 def scale_shift(x: Array, scale: float, shift: float, y: Array) -> None:
     """y = scale x + shift."""
     factor, offset = x.dtype.type(scale), x.dtype.type(shift)
-    for b in prange(blocks_in(x.size, BLOCK)):
+    for b in prange(-(-x.size // BLOCK)):
         at = slice(b * BLOCK, (b + 1) * BLOCK)
         x_b, y_b = x[at], y[at]
         for i in range(x_b.size):
@@ -115,7 +112,7 @@ def scale_shift(x: Array, scale: float, shift: float, y: Array) -> None:
 def axpy(alpha: float, x: Array, y: Array) -> None:
     """y += alpha x."""
     factor = x.dtype.type(alpha)
-    for b in prange(blocks_in(x.size, BLOCK)):
+    for b in prange(-(-x.size // BLOCK)):
         at = slice(b * BLOCK, (b + 1) * BLOCK)
         x_b, y_b = x[at], y[at]
         for i in range(x_b.size):
@@ -126,7 +123,7 @@ def axpy(alpha: float, x: Array, y: Array) -> None:
 def clip(x: Array, low: float, high: float) -> None:
     """x = min(max(x, low), high)."""
     least, most = x.dtype.type(low), x.dtype.type(high)
-    for b in prange(blocks_in(x.size, BLOCK)):
+    for b in prange(-(-x.size // BLOCK)):
         at = slice(b * BLOCK, (b + 1) * BLOCK)
         x_b = x[at]
         for i in range(x_b.size):
@@ -185,7 +182,7 @@ def squared_norms(x: Array, y: Array) -> None:
 @parallel_kernel
 def scatter_add_rows(dw: Array, index: Array, dy: Array, features: int) -> None:
     """dw[index[n], :] += dy[n, :] in the order of n; a thread has columns of its own, since rows may repeat."""
-    for b in prange(blocks_in(features, COLUMNS)):
+    for b in prange(-(-features // COLUMNS)):
         first, last = b * COLUMNS, min((b + 1) * COLUMNS, features)
         for n in range(index.size):
             target = dw[index[n] * features + first : index[n] * features + last]

@@ -20,16 +20,13 @@ import numpy as np
 from numba import prange
 
 from ..types import Array
-from .activations import activate
+from .epilogue import finish, place
 from .jit import kernel, parallel_kernel
 from .microkernel import TILE_BYTES, TILE_ROWS, multiply_panels, tile_width
 from .packing import PANEL_PAD, pack_column_rows, pack_columns, pack_row_columns, pack_rows
 
 KC = 512
 """Depth of a block of K: a B panel takes KC*TILE_BYTES = 32 KiB on AVX2. 256 and 384 measured the same within noise."""
-
-SMALL = 1 << 18
-"""Multiply-adds below which a product stays on one thread: about 5 us, what waking the others costs."""
 
 FEW_PANELS = 16
 ROWS_PER_ITEM = 16 * TILE_ROWS
@@ -66,8 +63,8 @@ class Product(NamedTuple):
     trans_a: bool
     trans_b: bool
     accumulate: bool  # add to y instead
-    code: int  # of the activation
-    parameter: float
+    code: int  # of an activation that `epilogue.fuses`
+    slope: float
 
 
 @kernel
@@ -96,30 +93,25 @@ def multiply_panel(
         row = panel * TILE_ROWS
         start = panel * (TILE_ROWS * depth + PANEL_PAD)
         if row + TILE_ROWS <= p.m and columns == width:
-            multiply_panels(depth, panels, start, b_panel, 0, y, row * p.n + column, p.n, add)
+            multiply_panels(depth, panels, start, TILE_ROWS, b_panel, 0, width, y, row * p.n + column, p.n, add)
         else:
-            multiply_panels(depth, panels, start, b_panel, 0, b_panel, edge, width, False)
+            multiply_panels(depth, panels, start, TILE_ROWS, b_panel, 0, width, b_panel, edge, width, False)
             for i in range(min(TILE_ROWS, p.m - row)):
-                for j in range(columns):
-                    value = b_panel[edge + i * width + j]
-                    target = (row + i) * p.n + column + j
-                    y[target] = y[target] + value if add else value
-
-
-@kernel
-def finish(y: Array, start: int, stride: int, rows: int, columns: int, bias: Array, code: int, parameter: float) -> None:
-    """In place on a block of y: add its columns' bias (an empty array: none), apply the activation."""
-    for i in range(rows):
-        at = start + i * stride
-        for j in range(min(columns, bias.size)):
-            y[at + j] += bias[j]
-        activate(y, at, columns, code, parameter)
+                place(b_panel, edge + i * width, y, (row + i) * p.n + column, columns, add)
 
 
 @kernel
 def multiply_item(
-    p: Product, item: int, row_blocks: int, panels: Array, b: Array, k0: int, depth: int, b_panel: Array,
-    bias: Array, y: Array
+    p: Product,
+    item: int,
+    row_blocks: int,
+    panels: Array,
+    b: Array,
+    k0: int,
+    depth: int,
+    b_panel: Array,
+    bias: Array,
+    y: Array,
 ) -> None:
     """One panel of B, packed, times one of `row_blocks` blocks of A panels."""
     width, total = tile_width(y), panels_of(p.m)
@@ -132,9 +124,8 @@ def multiply_item(
         pack_columns(b, k0 * p.ldb + column, p.ldb, depth, columns, b_panel, 0)
     multiply_panel(p, panels, first, end, depth, b_panel, column, p.accumulate or k0 > 0, y)
     if k0 + depth == p.k and (bias.size or p.code):
-        row = first * TILE_ROWS
-        rows = min(p.m, end * TILE_ROWS) - row
-        finish(y, row * p.n + column, p.n, rows, columns, bias[column:], p.code, p.parameter)
+        for row in range(first * TILE_ROWS, min(p.m, end * TILE_ROWS)):
+            finish(y, row * p.n + column, columns, bias, column, p.code, p.slope)
 
 
 @parallel_kernel
@@ -146,14 +137,7 @@ def matmul(p: Product, a: Array, b: Array, bias: Array, y: Array, panels: Array,
     block = block_depth(p.k)
     for k0 in range(0, max(p.k, 1), block):
         depth = min(block, p.k - k0)
-        if p.m * p.n * depth < SMALL:
-            for panel in range(total):
-                pack_a(p, a, k0, depth, panel, panels)
-            for item in range(b_panels * row_blocks):
-                multiply_item(p, item, row_blocks, panels, b, k0, depth, buffers[0], bias, y)
-        else:
-            for panel in prange(total):
-                pack_a(p, a, k0, depth, panel, panels)
-            for item in prange(b_panels * row_blocks):
-                slot = numba.get_thread_id()
-                multiply_item(p, item, row_blocks, panels, b, k0, depth, buffers[slot], bias, y)
+        for panel in prange(total):
+            pack_a(p, a, k0, depth, np.int64(panel), panels)  # prange counts in uint64
+        for item in prange(b_panels * row_blocks):
+            multiply_item(p, np.int64(item), row_blocks, panels, b, k0, depth, buffers[numba.get_thread_id()], bias, y)

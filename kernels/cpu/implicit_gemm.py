@@ -19,11 +19,12 @@ import numpy as np
 from numba import prange
 
 from ..types import Array
-from .activations import activate
+from .epilogue import finish
 from .jit import kernel, parallel_kernel
 from .microkernel import TILE_BYTES, TILE_ROWS, multiply_rows, tile_width
 from .packing import pack_column_rows, pack_columns
 from .sampling import Sampling
+from .vector import clear_run, copy_run
 
 BLOCK_TILES = 16
 """Micro-tiles of rows in a block: 96 patches on AVX2, whose pixels fit the second-level cache."""
@@ -53,18 +54,13 @@ def pad_image(x: Array, height: int, width: int, pads: Array, padded: Array) -> 
     image = (top + height + bottom) * row
     for n in prange(x.size // max(height * width, 1)):
         at = n * image
-        for k in range(top * row):
-            padded[at + k] = 0
+        clear_run(padded, at, top * row)
         for i in range(height):
             start = at + (top + i) * row
-            for k in range(left):
-                padded[start + k] = 0
-            for k in range(width):
-                padded[start + left + k] = x[(n * height + i) * width + k]
-            for k in range(left + width, row):
-                padded[start + k] = 0
-        for k in range((top + height) * row, image):
-            padded[at + k] = 0
+            clear_run(padded, start, left)
+            copy_run(x, (n * height + i) * width, padded, start + left, width)
+            clear_run(padded, start + left + width, right)
+        clear_run(padded, at + (top + height) * row, bottom * row)
 
 
 @parallel_kernel
@@ -130,23 +126,6 @@ def multiply_block(s: Sampling, tiles: int, source: Array, source_at: Array, pan
                 )
 
 
-@kernel
-def place_rows(
-    s: Sampling, rows: int, block: Array, target_at: Array, bias: Array, code: int, parameter: float, y: Array
-) -> None:
-    """Finished rows to their pixels: y = f(row + bias)."""
-    stride = (s.columns + tile_width(y) - 1) // tile_width(y) * tile_width(y)
-    for r in range(rows):
-        at = target_at[r]
-        if bias.size:
-            for c in range(s.columns):
-                y[at + c] = block[r * stride + c] + bias[c]
-        else:
-            for c in range(s.columns):
-                y[at + c] = block[r * stride + c]
-        activate(y, at, s.columns, code, parameter)
-
-
 @parallel_kernel
 def convolve(
     s: Sampling,
@@ -155,7 +134,7 @@ def convolve(
     panels: Array,
     bias: Array,
     code: int,
-    parameter: float,
+    slope: float,
     y: Array,
     results: Array,
     offsets: Array,
@@ -163,6 +142,7 @@ def convolve(
     """y = f(patches(source) @ panels + bias); scratch: `results` and `offsets` (2, rows of a block) for each thread."""
     total = s.images * s.height * s.width
     tiles = (total + TILE_ROWS - 1) // TILE_ROWS
+    stride = (s.columns + tile_width(y) - 1) // tile_width(y) * tile_width(y)
     for b in prange(blocks):
         slot = numba.get_thread_id()
         first, end = tiles * b // blocks, tiles * (b + 1) // blocks
@@ -170,4 +150,6 @@ def convolve(
         source_at, target_at = offsets[slot, 0], offsets[slot, 1]
         locate_rows(s, row, rows, source_at, target_at)
         multiply_block(s, end - first, source, source_at, panels, results[slot])
-        place_rows(s, min(rows, total - row), results[slot], target_at, bias, code, parameter, y)
+        for r in range(min(rows, total - row)):
+            copy_run(results[slot], r * stride, y, target_at[r], s.columns)
+            finish(y, target_at[r], s.columns, bias, 0, code, slope)

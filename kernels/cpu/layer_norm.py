@@ -55,11 +55,10 @@ def layer_norm_grad(
 ) -> None:
     """With dh = gamma dz: dx = r (dh - mean(dh) - h mean(dh h)), means over the sample; dz, x, dx (N, F).
 
-    Where `weights`, sums (2, blocks, length) = sum dz h and sum dz over the samples of each block, in float64.
+    Where `weights`, sums (2, blocks, length) += sum dz h and sum dz over the samples of each block, in float64.
     """
     samples, size, length, blocks = len(x), x.shape[1], gamma.size, sums.shape[1]
     for block in prange(blocks):
-        sums[:, block] = 0
         for n in range(samples * block // blocks, samples * (block + 1) // blocks):
             r = 1 / np.sqrt(np.float64(var[n]) + eps)
             total, product = 0.0, 0.0
@@ -126,18 +125,18 @@ def layer_norm_double_grad(
         ddz   = gamma u,  u = r (v - p - h b)                   (in z)
         extra = -r^2 ((v - p) a + (dh - q) b + h (e - 2 a b))   (in x)
 
-    sums (1, blocks, length) = sum dz u over the samples of each block, the derivative in gamma, in float64.
+    sums (1, blocks, length) += sum dz u over the samples of each block, the derivative in gamma, in float64.
     """
     samples, size, length, blocks = len(x), x.shape[1], gamma.size, sums.shape[1]
     for block in prange(blocks):
-        sums[0, block] = 0
         for n in range(samples * block // blocks, samples * (block + 1) // blocks):
             r = 1 / np.sqrt(np.float64(var[n]) + eps)
             means = np.zeros(5)
             for start in range(0, size, length):
                 run = slice(start, start + length)
                 _add_second_sums(ddx[n, run], dz[n, run], x[n, run], gamma, mean[n], r, means)
-            means /= size
+            for k in range(means.size):
+                means[k] /= size
             for start in range(0, size, length):
                 run = slice(start, start + length)
                 _second_in_z(ddx[n, run], x[n, run], gamma, mean[n], r, means, ddz[n, run])

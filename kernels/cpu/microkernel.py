@@ -93,20 +93,36 @@ class _Tile:
 
 @intrinsic
 def multiply_panels(
-    typing: Any, k: Any, a: Any, a_start: Any, b: Any, b_start: Any, c: Any, c_start: Any, ldc: Any, add: Any
+    typing: Any,
+    k: Any,
+    a: Any,
+    a_start: Any,
+    lda: Any,
+    b: Any,
+    b_start: Any,
+    ldb: Any,
+    c: Any,
+    c_start: Any,
+    ldc: Any,
+    add: Any,
 ) -> Any:
-    """C (R, W) (+)= A panel (k, R)^T B panel (k, W); `add` says whether to add to C or to overwrite it."""
-    signature = types.void(types.intp, a, types.intp, b, types.intp, c, types.intp, types.intp, types.boolean)
+    """C (R, W) (+)= A (k, R)^T B (k, W); `add` says whether to add to C or to overwrite it.
+
+    lda, ldb are the distances from one step to the next: R and W where A and B are packed panels.
+    """
+    integer = types.intp
+    signature = types.void(
+        integer, a, integer, integer, b, integer, integer, c, integer, integer, types.boolean
+    )
 
     def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
-        k_, a_, a_start_, b_, b_start_, c_, c_start_, ldc_, add_ = arguments
+        k_, a_, a_start_, lda_, b_, b_start_, ldb_, c_, c_start_, ldc_, add_ = arguments
         emit = Emitter(context, builder, a.dtype)
         tile = _Tile(emit, emit.pointer(c, c_, c_start_), ldc_)
         panel_a, panel_b = emit.pointer(a, a_, a_start_), emit.pointer(b, b_, b_start_)
-        width = TILE_VECTORS * emit.lanes
         with cgutils.for_range(builder, k_) as loop:
-            step_a = emit.offset(panel_a, builder.mul(loop.index, _INT64(TILE_ROWS)))
-            step_b = emit.offset(panel_b, builder.mul(loop.index, _INT64(width)))
+            step_a = emit.offset(panel_a, builder.mul(loop.index, lda_))
+            step_b = emit.offset(panel_b, builder.mul(loop.index, ldb_))
             tile.rank_one([emit.offset(step_a, i) for i in range(TILE_ROWS)], step_b)
         tile.write(add_)
         return context.get_dummy_value()
@@ -162,12 +178,24 @@ def multiply_rows(
 
 
 def _multiply_panels_twin(
-    k: int, a: Array, a_start: int, b: Array, b_start: int, c: Array, c_start: int, ldc: int, add: bool
+    k: int,
+    a: Array,
+    a_start: int,
+    lda: int,
+    b: Array,
+    b_start: int,
+    ldb: int,
+    c: Array,
+    c_start: int,
+    ldc: int,
+    add: bool,
 ) -> None:
     width = TILE_BYTES // c.itemsize
-    panel_a = a[a_start : a_start + k * TILE_ROWS].reshape(k, TILE_ROWS)
-    panel_b = b[b_start : b_start + k * width].reshape(k, width)
-    _write_twin(panel_a.T @ panel_b, c, c_start, ldc, add)
+    tile = np.zeros((TILE_ROWS, width), c.dtype)
+    for p in range(k):
+        column_a, row_b = a[a_start + p * lda :][:TILE_ROWS], b[b_start + p * ldb :][:width]
+        tile += column_a[:, None] * row_b
+    _write_twin(tile, c, c_start, ldc, add)
 
 
 def _multiply_rows_twin(

@@ -17,7 +17,7 @@ import numpy as np
 from numba import prange
 
 from ..types import Array
-from .activations import activate
+from .epilogue import finish
 from .jit import kernel, parallel_kernel
 from .microkernel import TILE_BYTES, TILE_ROWS, multiply_rows, tile_width
 from .packing import pack_column_rows
@@ -45,7 +45,9 @@ def pack_entries(w: Array, inner: int, entries: int, panels: Array) -> None:
 
 
 @kernel
-def multiply_image(dy: Array, start: int, pixels: int, inner: int, entries: int, panels: Array, rows: Array, columns: Array) -> None:
+def multiply_image(
+    dy: Array, start: int, pixels: int, inner: int, entries: int, panels: Array, rows: Array, columns: Array
+) -> None:
     """columns (pixels, padded entries) = dy of one image (pixels, O) @ w^T; rows beyond the last repeat it."""
     width = tile_width(dy)
     b_panels = (entries + width - 1) // width
@@ -72,7 +74,7 @@ def input_grad(
     channels: int,
     bias: Array,
     code: int,
-    parameter: float,
+    slope: float,
     dx: Array,
     rows: Array,
     columns: Array,
@@ -99,4 +101,4 @@ def input_grad(
                     column = (i * windows[1] + j) * padded + a * kernel_size[1] * channels
                     for k in range(first * channels, end * channels):
                         dx[at + k] += columns[slot, column + k]
-        activate(dx, start, image, code, parameter)
+        finish(dx, start, image, bias[:0], 0, code, slope)

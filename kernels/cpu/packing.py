@@ -12,7 +12,7 @@ from ..types import Array
 from .jit import kernel
 from .microkernel import TILE_ROWS, tile_width
 from .target import TARGET
-from .vector import transpose_of
+from .vector import clear_run, copy_run, transpose_of
 
 VECTOR_BYTES = TARGET.vector_bytes
 
@@ -32,14 +32,12 @@ def pack_rows(source: Array, start: int, stride: int, rows: int, k: int, panel: 
         packed = k // lanes * lanes
         for p in range(0, packed, lanes):
             for i in range(0, TILE_ROWS, lanes):
-                _transpose_tile_rows(
-                    source, start + i * stride + p, stride, panel, at + p * TILE_ROWS + i, TILE_ROWS
-                )
-    for p in range(packed, k):
-        for i in range(rows):
-            panel[at + p * TILE_ROWS + i] = source[start + i * stride + p]
-        for i in range(rows, TILE_ROWS):
-            panel[at + p * TILE_ROWS + i] = 0
+                _transpose_tile_rows(source, start + i * stride + p, stride, panel, at + p * TILE_ROWS + i, TILE_ROWS)
+    if rows < TILE_ROWS:
+        clear_run(panel, at, k * TILE_ROWS)
+    for i in range(rows):
+        for p in range(packed, k):
+            copy_run(source, start + i * stride + p, panel, at + p * TILE_ROWS + i, 1)
 
 
 @kernel
@@ -47,14 +45,11 @@ def pack_row_columns(source: Array, start: int, stride: int, rows: int, k: int, 
     """A panel from k rows of `rows` <= R contiguous numbers, A transposed: panel[p, i] = source[p, i]."""
     if rows == TILE_ROWS:
         for p in range(k):
-            for i in range(TILE_ROWS):
-                panel[at + p * TILE_ROWS + i] = source[start + p * stride + i]
+            copy_run(source, start + p * stride, panel, at + p * TILE_ROWS, TILE_ROWS)
     else:
+        clear_run(panel, at, k * TILE_ROWS)
         for p in range(k):
-            for i in range(rows):
-                panel[at + p * TILE_ROWS + i] = source[start + p * stride + i]
-            for i in range(rows, TILE_ROWS):
-                panel[at + p * TILE_ROWS + i] = 0
+            copy_run(source, start + p * stride, panel, at + p * TILE_ROWS, rows)
 
 
 @kernel
@@ -63,14 +58,11 @@ def pack_columns(source: Array, start: int, stride: int, k: int, columns: int, p
     width = tile_width(source)
     if columns == width:
         for p in range(k):
-            for j in range(width):
-                panel[at + p * width + j] = source[start + p * stride + j]
+            copy_run(source, start + p * stride, panel, at + p * width, width)
     else:
+        clear_run(panel, at, k * width)
         for p in range(k):
-            for j in range(columns):
-                panel[at + p * width + j] = source[start + p * stride + j]
-            for j in range(columns, width):
-                panel[at + p * width + j] = 0
+            copy_run(source, start + p * stride, panel, at + p * width, columns)
 
 
 @kernel
@@ -84,8 +76,8 @@ def pack_column_rows(source: Array, start: int, stride: int, k: int, columns: in
         for p in range(0, packed, lanes):
             for j in range(0, width, lanes):
                 _transpose_square(source, start + j * stride + p, stride, panel, at + p * width + j, width)
-    for p in range(packed, k):
-        for j in range(columns):
-            panel[at + p * width + j] = source[start + j * stride + p]
-        for j in range(columns, width):
-            panel[at + p * width + j] = 0
+    if columns < width:
+        clear_run(panel, at, k * width)
+    for j in range(columns):
+        for p in range(packed, k):
+            copy_run(source, start + j * stride + p, panel, at + p * width + j, 1)

@@ -52,7 +52,7 @@ def _unit(word: np.uint32) -> float:
 @parallel_kernel
 def uniform(y: Array, words: Array, counter: Array) -> None:
     """y = uniform in (0, 1)."""
-    for b in prange((words.size + BLOCK - 1) // BLOCK):
+    for b in prange(-(-words.size // BLOCK)):
         at = slice(b * BLOCK, (b + 1) * BLOCK)
         drawn, y_b = words[at], y[at]
         _draw(drawn, b, counter)
@@ -86,7 +86,7 @@ def _box_muller(drawn: Array, y: Array) -> None:
 @parallel_kernel
 def normal(y: Array, words: Array, counter: Array) -> None:
     """y = standard normal by Box and Muller."""
-    for b in prange((words.size + BLOCK - 1) // BLOCK):
+    for b in prange(-(-words.size // BLOCK)):
         at = slice(b * BLOCK, (b + 1) * BLOCK)
         drawn, y_b = words[at], y[at]
         _draw(drawn, b, counter)
@@ -97,7 +97,7 @@ def normal(y: Array, words: Array, counter: Array) -> None:
 def dropout_mask(y: Array, words: Array, counter: Array, rate: float) -> None:
     """y = [u >= rate]/(1 - rate)."""
     kept, dropped = y.dtype.type(1 / (1 - rate)), y.dtype.type(0)
-    for b in prange((words.size + BLOCK - 1) // BLOCK):
+    for b in prange(-(-words.size // BLOCK)):
         at = slice(b * BLOCK, (b + 1) * BLOCK)
         drawn, y_b = words[at], y[at]
         _draw(drawn, b, counter)

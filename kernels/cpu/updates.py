@@ -120,10 +120,8 @@ def _average_squares(average: Array, x: Array, decay: float) -> None:
 
 @kernel
 def _keep_larger(top: Array, x: Array) -> None:
-    """top = max(top, x); NaN on either side stays, as in np.maximum."""
     for i in range(top.size):
-        old, new = top[i], x[i]
-        top[i] = new if (new > old) | (new != new) else old
+        top[i] = np.maximum(top[i], x[i])
 
 
 @kernel
@@ -147,11 +145,12 @@ def moving_average(average: Array, x: Array, blocks: int, decay: float) -> None:
 
 @kernel
 def _average_finite(average: Array, x: Array, decay: float) -> None:
+    """Where x is not finite, 1 average + 0: writing back what is there becomes a masked store, slow on many CPUs."""
     real = average.dtype.type
-    old, new = real(decay), real(1 - decay)
+    old, new, one, zero = real(decay), real(1 - decay), real(1), real(0)
     for i in range(average.size):
-        mixed = old * average[i] + new * x[i]
-        average[i] = mixed if np.isfinite(x[i]) else average[i]
+        finite = np.isfinite(x[i])
+        average[i] = (old if finite else one) * average[i] + new * (x[i] if finite else zero)
 
 
 @parallel_kernel

@@ -7,6 +7,7 @@ intrinsic has a twin in plain Python, which runs with NUMBA_DISABLE_JIT=1.
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -39,15 +40,16 @@ class Emitter:
     def load(self, pointer: ir.Value) -> ir.Value:
         """A vector from an address that needs no alignment but the number's own."""
         value = self.builder.load(self.builder.bitcast(pointer, self.vector.as_pointer()))
-        value.align = self._alignment
+        value.align = self.size
         return value
 
     def store(self, value: ir.Value, pointer: ir.Value) -> None:
         """The vector to an address."""
-        self.builder.store(value, self.builder.bitcast(pointer, self.vector.as_pointer())).align = self._alignment
+        self.builder.store(value, self.builder.bitcast(pointer, self.vector.as_pointer())).align = self.size
 
     @property
-    def _alignment(self) -> int:
+    def size(self) -> int:
+        """Bytes of a number."""
         return 4 if isinstance(self.scalar, ir.FloatType) else 8
 
     def broadcast(self, scalar: ir.Value) -> ir.Value:
@@ -62,7 +64,7 @@ class Emitter:
 
     def multiply_add(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
         """a b + c, fused where the CPU can."""
-        bits = 32 if self._alignment == 4 else 64
+        bits = 32 if self.size == 4 else 64
         function = cgutils.get_or_insert_function(
             self.builder.module,
             ir.FunctionType(self.vector, [self.vector] * 3),
@@ -80,7 +82,6 @@ class Emitter:
         )
         write, keep, data = _INT32(1), _INT32(3), _INT32(1)
         self.builder.call(function, [self.builder.bitcast(pointer, byte_pointer), write, keep, data])
-
 
     def transpose(self, rows: list[ir.Value]) -> list[ir.Value]:
         """The columns of a square of `lanes` vectors.
@@ -104,6 +105,118 @@ class Emitter:
         return self.builder.shuffle_vector(a, b, mask)
 
 
+@intrinsic
+def copy_run(typing: Any, source: Any, start: Any, target: Any, at: Any, count: Any) -> Any:
+    """target[at:at+count] = source[start:start+count] as one memory copy, which costs LLVM nothing to compile."""
+    signature = types.void(source, types.intp, target, types.intp, types.intp)
+
+    def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
+        source_, start_, target_, at_, count_ = arguments
+        emit = Emitter(context, builder, source.dtype)
+        cgutils.raw_memcpy(
+            builder, emit.pointer(target, target_, at_), emit.pointer(source, source_, start_), count_, emit.size
+        )
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def clear_run(typing: Any, target: Any, at: Any, count: Any) -> Any:
+    """target[at:at+count] = 0 as one memory fill."""
+    signature = types.void(target, types.intp, types.intp)
+
+    def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
+        target_, at_, count_ = arguments
+        emit = Emitter(context, builder, target.dtype)
+        size = builder.mul(count_, _INT64(emit.size))
+        cgutils.memset(builder, emit.pointer(target, target_, at_), size, 0)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def apply_matrix(
+    typing: Any,
+    matrix: Any,
+    m_start: Any,
+    m_stride: Any,
+    outputs: Any,
+    inputs: Any,
+    source: Any,
+    start: Any,
+    stride: Any,
+    target: Any,
+    at: Any,
+    target_stride: Any,
+) -> Any:
+    """A small matrix applied to runs of W numbers: target run i = sum_k matrix[i, k] source run k.
+
+    Runs of the source lie `stride` apart from `start` on, those of the target likewise; W = TILE_BYTES/itemsize.
+    """
+    integer = types.intp
+    signature = types.void(
+        matrix, integer, integer, integer, integer, source, integer, integer, target, integer, integer
+    )
+
+    def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
+        matrix_, m_start_, m_stride_, outputs_, inputs_, source_, start_, stride_, target_, at_, target_stride_ = arguments
+        emit = Emitter(context, builder, source.dtype)
+        first_row, first = emit.pointer(matrix, matrix_, m_start_), emit.pointer(source, source_, start_)
+        out = emit.pointer(target, target_, at_)
+        slots = [cgutils.alloca_once(builder, emit.vector) for _ in range(TARGET.tile_vectors)]
+        with cgutils.for_range(builder, outputs_) as rows:
+            for slot in slots:
+                builder.store(emit.constant(0), slot)
+            row = emit.offset(first_row, builder.mul(rows.index, m_stride_))
+            with cgutils.for_range(builder, inputs_) as columns:
+                factor = emit.broadcast(builder.load(emit.offset(row, columns.index)))
+                run = emit.offset(first, builder.mul(columns.index, stride_))
+                for v, slot in enumerate(slots):
+                    value = emit.load(emit.offset(run, v * emit.lanes))
+                    builder.store(emit.multiply_add(factor, value, builder.load(slot)), slot)
+            to = emit.offset(out, builder.mul(rows.index, target_stride_))
+            for v, slot in enumerate(slots):
+                emit.store(builder.load(slot), emit.offset(to, v * emit.lanes))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _copy_run_twin(source: Array, start: int, target: Array, at: int, count: int) -> None:
+    target[at : at + count] = source[start : start + count]
+
+
+def _clear_run_twin(target: Array, at: int, count: int) -> None:
+    target[at : at + count] = 0
+
+
+def _apply_matrix_twin(
+    matrix: Array,
+    m_start: int,
+    m_stride: int,
+    outputs: int,
+    inputs: int,
+    source: Array,
+    start: int,
+    stride: int,
+    target: Array,
+    at: int,
+    target_stride: int,
+) -> None:
+    width = TARGET.tile_bytes // source.itemsize
+    for i in range(outputs):
+        total = np.zeros(width, source.dtype)
+        for k in range(inputs):
+            total += matrix[m_start + i * m_stride + k] * source[start + k * stride :][:width]
+        target[at + i * target_stride :][:width] = total
+
+
+if numba.config.DISABLE_JIT:
+    copy_run, clear_run, apply_matrix = _copy_run_twin, _clear_run_twin, _apply_matrix_twin
+
+
 def transpose_of(most_rows: int) -> Any:
     """Make transpose(source, start, row_stride, target, target_start, column_stride) for min(most_rows, L) rows.
 
@@ -122,7 +235,9 @@ def transpose_of(most_rows: int) -> Any:
             emit = Emitter(context, builder, source.dtype)
             first = emit.pointer(source, source_, start_)
             rows = [
-                emit.load(emit.offset(first, builder.mul(row_stride_, _INT64(i)))) if i < most_rows else emit.constant(0)
+                emit.load(emit.offset(first, builder.mul(row_stride_, _INT64(i))))
+                if i < most_rows
+                else emit.constant(0)
                 for i in range(emit.lanes)
             ]
             out = emit.pointer(target, target_, target_start_)

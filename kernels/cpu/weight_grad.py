@@ -17,10 +17,12 @@ import numpy as np
 from numba import prange
 
 from ..types import Array
+from .epilogue import place
 from .jit import kernel, parallel_kernel
 from .microkernel import TILE_BYTES, TILE_ROWS, multiply_panels, tile_width
 from .packing import PANEL_PAD, pack_columns
 from .sampling import Sampling
+from .vector import clear_run, copy_run
 
 DEPTH = 256
 """Patches in a block of the sum: an A panel of 6 KiB and a B panel of 16 KiB lie in the first-level cache together."""
@@ -89,17 +91,13 @@ def pack_patches(s: Sampling, source: Array, at: Array, depth: int, entry: int, 
     offset = entry // s.length * s.segment_stride + inside
     if inside + TILE_ROWS <= s.length:
         for p in range(depth):
-            for i in range(TILE_ROWS):
-                panels[start + p * TILE_ROWS + i] = source[at[p] + offset + i]
+            copy_run(source, at[p] + offset, panels, start + p * TILE_ROWS, TILE_ROWS)
     else:
-        for i in range(TILE_ROWS):
-            if entry + i < total:
-                offset = (entry + i) // s.length * s.segment_stride + (entry + i) % s.length
-                for p in range(depth):
-                    panels[start + p * TILE_ROWS + i] = source[at[p] + offset]
-            else:
-                for p in range(depth):
-                    panels[start + p * TILE_ROWS + i] = 0
+        clear_run(panels, start, depth * TILE_ROWS)
+        for i in range(min(TILE_ROWS, total - entry)):
+            offset = (entry + i) // s.length * s.segment_stride + (entry + i) % s.length
+            for p in range(depth):
+                copy_run(source, at[p] + offset, panels, start + p * TILE_ROWS + i, 1)
 
 
 @kernel
@@ -131,7 +129,17 @@ def multiply_chunk(
                 start = panel * (DEPTH * TILE_ROWS + PANEL_PAD)
                 c_at = (panel * TILE_ROWS * b_panels + b_panel) * width
                 multiply_panels(
-                    depth, a_panels, start, dy_panels, b_at, block, c_at, b_panels * width, m > first
+                    depth,
+                    a_panels,
+                    start,
+                    TILE_ROWS,
+                    dy_panels,
+                    b_at,
+                    width,
+                    block,
+                    c_at,
+                    b_panels * width,
+                    m > first,
                 )
 
 
@@ -165,8 +173,9 @@ def weight_grad(
     entries, patches = s.segments * s.length, s.images * s.height * s.width
     panels = (entries + TILE_ROWS - 1) // TILE_ROWS
     padded = (s.columns + width - 1) // width * width
-    for item in prange(parts.row_blocks * parts.chunks):
+    for index in prange(parts.row_blocks * parts.chunks):
         slot = numba.get_thread_id()
+        item = np.int64(index)  # prange counts in uint64
         b, chunk = item % parts.row_blocks, item // parts.row_blocks
         first, end = panels * b // parts.row_blocks, panels * (b + 1) // parts.row_blocks
         multiply_chunk(
@@ -184,16 +193,10 @@ def weight_grad(
         target, start = (partials, chunk * entries * s.columns) if parts.chunks > 1 else (dw, 0)
         add = accumulate and parts.chunks == 1
         for row in range(first * TILE_ROWS, min(end * TILE_ROWS, entries)):
-            at = start + row * s.columns
             result = (row - first * TILE_ROWS) * padded
-            for o in range(s.columns):
-                value = blocks[slot, result + o]
-                target[at + o] = target[at + o] + value if add else value
+            place(blocks[slot], result, target, start + row * s.columns, s.columns, add)
     if parts.chunks > 1:
-        size = entries * s.columns
         for row in prange(entries):
-            for k in range(row * s.columns, (row + 1) * s.columns):
-                total = partials[k]
-                for chunk in range(1, parts.chunks):
-                    total += partials[chunk * size + k]
-                dw[k] = dw[k] + total if accumulate else total
+            at = row * s.columns
+            for chunk in range(parts.chunks):
+                place(partials, chunk * entries * s.columns + at, dw, at, s.columns, accumulate or chunk > 0)

@@ -19,7 +19,7 @@ LANES = 64
 """Sums kept side by side, at least: rows shorter than this are added several at a time."""
 
 ROWS = 16
-"""Of LANES numbers and more in a block, at least: so many times fewer partial sums are there than numbers."""
+"""Of lanes in a block, at least: there are so many times fewer partial sums than numbers."""
 
 
 class NumbaElementwise(ElementwiseOps):
@@ -100,9 +100,9 @@ class NumbaElementwise(ElementwiseOps):
             random.dropout_mask(flat(y), *self._words(y.size, Use.DROPOUT), float(rate))
 
     def _partial_sums(self, size: int, columns: int) -> tuple[int, Array]:
-        """(elements of a block, scratch (blocks, lanes) for its sums), see `elementwise.sum_rows`; no columns, no sums."""
-        lanes = columns * max(1, LANES // max(1, columns))
-        block = max(1, lanes) * max(ROWS, elementwise.BLOCK // max(1, lanes))
+        """(elements of a block, scratch (blocks, lanes) for its sums), see `elementwise.sum_rows`."""
+        lanes = columns * max(1, LANES // columns) if columns else 0
+        block = lanes * max(ROWS, elementwise.BLOCK // lanes) if columns else elementwise.BLOCK
         return block, self.empty((max(1, -(-size // block)), lanes), np.float64)
 
     def _words(self, count: int, use: Use) -> tuple[Array, Array]:

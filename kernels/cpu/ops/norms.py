@@ -26,7 +26,7 @@ class NumbaNorms(NormOps):
         with self.scratch():
             tiles = tiles_of(rows, channels)
             center = self._lanes(tiles.length, np.float64, shift)[0]
-            sums = self.empty((2, tiles.blocks, tiles.length), np.float64)
+            sums = self._no_sums(2, tiles.blocks, tiles.length)
             channel_norm.channel_moments(flat(x), center, tiles, sums)
             total, squares = fold(sums, channels)
         offset = total / rows
@@ -108,7 +108,7 @@ class NumbaNorms(NormOps):
         weights = dgamma is not None or dbeta is not None
         with self.scratch():
             lanes = self._sample_lanes(x, gamma)
-            sums = self.empty((2, min(len(x), WEIGHT_BLOCKS), lanes.shape[1]), np.float64)
+            sums = self._no_sums(2, min(len(x), WEIGHT_BLOCKS), lanes.shape[1])
             layer_norm.layer_norm_grad(
                 _samples(dz), _samples(x), lanes[0], mean, var, float(eps), weights, sums, _samples(dx)
             )
@@ -134,7 +134,7 @@ class NumbaNorms(NormOps):
         inputs = (_samples(ddx), _samples(dz), _samples(x))
         with self.scratch():
             lanes = self._sample_lanes(x, gamma)
-            sums = self.empty((1, min(len(x), WEIGHT_BLOCKS), lanes.shape[1]), np.float64)
+            sums = self._no_sums(1, min(len(x), WEIGHT_BLOCKS), lanes.shape[1])
             layer_norm.layer_norm_double_grad(
                 *inputs, lanes[0], mean, var, float(eps), sums, _samples(ddz), _samples(extra)
             )
@@ -148,7 +148,7 @@ class NumbaNorms(NormOps):
         tiles = tiles_of(*_rows(x))
         with self.scratch():
             center = self._lanes(tiles.length, np.float64, mean)[0]
-            sums = self.empty((2, tiles.blocks, tiles.length), np.float64)
+            sums = self._no_sums(2, tiles.blocks, tiles.length)
             channel_norm.channel_sums(flat(dy), flat_or_none(y, dy), *encode(act), flat(x), center, tiles, sums)
             sum_dz, sum_dz_d = fold(sums, mean.size)
         return sum_dz, sum_dz_d * r
@@ -157,6 +157,12 @@ class NumbaNorms(NormOps):
         """gamma and beta along a line of a sample."""
         channels = x.shape[-1]
         return self._lanes(line_length(x[0].size // channels, channels), x.dtype, *vectors)
+
+    def _no_sums(self, *shape: int) -> Array:
+        """Zeros in float64 for kernels to add to."""
+        sums = self.empty(shape, np.float64)
+        sums.fill(0)
+        return sums
 
     def _lanes(self, length: int, dtype: np.typing.DTypeLike, *vectors: Array) -> Array:
         """Each vector (C,) repeated along a line -> (K, length)."""

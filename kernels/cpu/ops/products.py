@@ -7,7 +7,8 @@ from ...activations import Activation
 from ...contract.products import ProductOps
 from ...types import Array, Pads, Pair
 from .. import gemm, implicit_gemm, narrow, sampling, weight_grad
-from ..activations import encode
+from ..activations import IDENTITY, encode
+from ..epilogue import fuses
 from ..microkernel import TILE_ROWS
 from .flat import flat, flat_or_none
 
@@ -28,9 +29,7 @@ class NumbaProducts(ProductOps):
     ) -> None:
         """y = f(op(a) op(b) + bias), or y += op(a) op(b)."""
         (m, n), k = y.shape, a.shape[0] if trans_a else a.shape[1]
-        product = gemm.Product(
-            m, n, k, a.shape[1], b.shape[1], trans_a, trans_b, accumulate, *encode(act)
-        )
+        product = gemm.Product(m, n, k, a.shape[1], b.shape[1], trans_a, trans_b, accumulate, *_fused(act))
         panels, buffer = gemm.scratch_sizes(m, k, self.dtype)
         with self.scratch():
             gemm.matmul(
@@ -42,6 +41,7 @@ class NumbaProducts(ProductOps):
                 self.empty((panels,)),
                 self._for_each_thread(buffer),
             )
+        self._unfused(act, y)
 
     def _conv2d(
         self, x: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, y: Array
@@ -53,6 +53,7 @@ class NumbaProducts(ProductOps):
             panels = self.empty((implicit_gemm.scratch_sizes(s, self.dtype)[0],))
             implicit_gemm.pack_weights(flat(w), s.segments * s.length, s.columns, panels)
             self._convolve(s, source, panels, bias, act, y)
+        self._unfused(act, y)
 
     def _conv2d_input_grad(
         self, dy: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, dx: Array
@@ -60,7 +61,13 @@ class NumbaProducts(ProductOps):
         """dx = f(the phases' convolutions of dy + bias), or by columns where the image has few channels."""
         if narrow.wins(dx.shape[3], self.dtype):
             self._input_grad_by_columns(dy, w, stride, pads, bias, act, dx)
-            return
+        else:
+            self._input_grad_by_phases(dy, w, stride, pads, bias, act, dx)
+        self._unfused(act, dx)
+
+    def _input_grad_by_phases(
+        self, dy: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, dx: Array
+    ) -> None:
         border = sampling.input_grad_pads(dy.shape, w.shape, dx.shape, stride, pads)
         kw, o = w.shape[1], w.shape[3]
         with self.scratch():
@@ -111,7 +118,7 @@ class NumbaProducts(ProductOps):
                 (dx.shape[1], dx.shape[2]),
                 c,
                 flat_or_none(bias, dx),
-                *encode(act),
+                *_fused(act),
                 flat(dx),
                 self._for_each_thread(TILE_ROWS, np.int64),
                 self._for_each_thread(columns),
@@ -134,7 +141,7 @@ class NumbaProducts(ProductOps):
             source,
             panels,
             flat_or_none(bias, y),
-            *encode(act),
+            *_fused(act),
             flat(y),
             self._for_each_thread(results),
             self._for_each_thread(2 * rows, np.int64).reshape(-1, 2, rows),
@@ -150,6 +157,17 @@ class NumbaProducts(ProductOps):
         implicit_gemm.pad_image(flat(x), h, w * c, border, padded)
         return padded
 
+    def _unfused(self, act: Activation | None, y: Array) -> None:
+        """In place: the activation, where it is none that the kernels fuse."""
+        if act is not None and not fuses(encode(act)[0]):
+            self._activation(y, act, y)
+
     def _for_each_thread(self, count: int, dtype: np.typing.DTypeLike | None = None) -> Array:
         """A row of scratch for each thread, on cache lines of its own."""
         return self.empty((numba.get_num_threads(), -(-count // 16) * 16), dtype)
+
+
+def _fused(act: Activation | None) -> tuple[int, float]:
+    """(code, slope) of an activation for a kernel's epilogue, the identity for one that is not fused."""
+    code, parameter = encode(act)
+    return (code, parameter) if fuses(code) else (IDENTITY, 0.0)

@@ -1,0 +1,44 @@
+"""What happens to a finished row of a product before it leaves the cache: placed or added, bias, activation.
+
+Only the activations that are made of straight lines are fused here: they cost a comparison and a multiplication. The
+others are polynomials of ten terms and more; compiled into every product they would cost more seconds of compilation
+than the pass over memory, which they take instead, costs in a day of training.
+"""
+
+from ..types import Array
+from .activations import IDENTITY, LEAKY_RELU, RELU
+from .jit import kernel
+from .vector import copy_run
+
+
+def fuses(code: int) -> bool:
+    """Whether `finish` knows this activation."""
+    return code in (IDENTITY, RELU, LEAKY_RELU)
+
+
+@kernel
+def place(source: Array, start: int, target: Array, at: int, count: int, add: bool) -> None:
+    """target[at:at+count] (+)= source[start:start+count]."""
+    if add:
+        to, run = target[at : at + count], source[start : start + count]
+        for i in range(count):
+            to[i] += run[i]
+    else:
+        copy_run(source, start, target, at, count)
+
+
+@kernel
+def finish(y: Array, at: int, count: int, bias: Array, first: int, code: int, slope: float) -> None:
+    """In place: y[at:at+count] = f(it + bias[first:first+count]); an empty bias is none."""
+    run, steep, zero = y[at : at + count], y.dtype.type(slope), y.dtype.type(0)
+    if bias.size:
+        shift = bias[first : first + count]
+        for i in range(count):
+            run[i] += shift[i]
+    if code == RELU:
+        for i in range(count):
+            run[i] = zero if run[i] < zero else run[i]
+    elif code == LEAKY_RELU:
+        for i in range(count):
+            left = steep * run[i]
+            run[i] = run[i] if run[i] > left else left
