@@ -6,22 +6,42 @@
 `available()` says which backends work here and, for the others, why not.
 """
 
+import functools
+import importlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from .activations import Activation, activation
-from .contract import Ops
+from .contract import Ops, Reuse
 from .reference import NumpyOps
 from .rng import CounterRng, Use
 from .workspace import Workspace
 
-BACKENDS: dict[str, Callable[..., Ops]] = {"numpy": NumpyOps}
+
+def _numba(*arguments: Any, **named: Any) -> Ops:
+    """NumbaOps; the import waits until somebody asks, since Numba takes a third of a second to load."""
+    from .cpu import NumbaOps
+
+    return NumbaOps(*arguments, **named)
+
+
+BACKENDS: dict[str, Callable[..., Ops]] = {"numpy": NumpyOps, "numba": _numba}
 
 
 def available() -> dict[str, str | None]:
     """Backend -> None if it works here, else the reason why it does not."""
-    return dict.fromkeys(BACKENDS)
+    return {"numpy": None, "numba": _why_not_numba()}
+
+
+@functools.cache
+def _why_not_numba() -> str | None:
+    try:
+        importlib.import_module(f"{__name__}.cpu")
+    except (ImportError, OSError, RuntimeError) as error:  # no Numba, a broken one, or nowhere to keep compiled code
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 def get_ops(
@@ -43,10 +63,22 @@ def get_ops(
     Raises:
         ValueError: unknown backend.
     """
-    name = "numpy" if backend == "auto" else backend
-    if name not in BACKENDS:
+    if backend == "auto":
+        backend = "numpy" if _why_not_numba() else "numba"
+    if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; there are auto, {', '.join(BACKENDS)}")
-    return BACKENDS[name](dtype, seed, workspace=workspace, rng=rng)
+    return BACKENDS[backend](dtype, seed, workspace=workspace, rng=rng)
 
 
-__all__ = ["Activation", "CounterRng", "NumpyOps", "Ops", "Use", "Workspace", "activation", "available", "get_ops"]
+__all__ = [
+    "Activation",
+    "CounterRng",
+    "NumpyOps",
+    "Ops",
+    "Reuse",
+    "Use",
+    "Workspace",
+    "activation",
+    "available",
+    "get_ops",
+]

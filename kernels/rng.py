@@ -18,8 +18,8 @@ import numpy as np
 from .types import Array, Shape
 
 ROUNDS = 10
-_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
-_WEYL = (0x9E3779B9, 0xBB67AE85)  # golden ratio and sqrt(3) - 1: the key's steps from round to round
+MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+WEYL = (0x9E3779B9, 0xBB67AE85)  # golden ratio and sqrt(3) - 1: the key's steps from round to round
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 
@@ -39,9 +39,9 @@ def philox4x32(counter: tuple[Array, Array, Array, Array], key: tuple[int, int])
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(ROUNDS):
-        p0, p1 = _MULTIPLIERS[0] * c0, _MULTIPLIERS[1] * c2
+        p0, p1 = MULTIPLIERS[0] * c0, MULTIPLIERS[1] * c2
         c0, c1, c2, c3 = (p1 >> _HALF) ^ c1 ^ np.uint64(k0), p1 & _LOW, (p0 >> _HALF) ^ c3 ^ np.uint64(k1), p0 & _LOW
-        k0, k1 = (k0 + _WEYL[0]) & 0xFFFFFFFF, (k1 + _WEYL[1]) & 0xFFFFFFFF
+        k0, k1 = (k0 + WEYL[0]) & 0xFFFFFFFF, (k1 + WEYL[1]) & 0xFFFFFFFF
     return [c0, c1, c2, c3]
 
 
@@ -62,11 +62,16 @@ class CounterRng:
         self.step = step
         self._calls.clear()
 
+    def next_call(self, use: Use) -> int:
+        """Count a draw for `use`, and say which of this step it is."""
+        call = self._calls[use]
+        self._calls[use] += 1
+        return call
+
     def words(self, count: int, use: Use) -> Array:
         """The next `count` 32-bit words of this step, as uint64."""
         blocks = np.arange(-(-count // 4), dtype=np.uint64)
-        call, step, stream = (np.full_like(blocks, v) for v in (self._calls[use], self.step, int(use)))
-        self._calls[use] += 1
+        call, step, stream = (np.full_like(blocks, v) for v in (self.next_call(use), self.step, int(use)))
         words = philox4x32((blocks, call, step, stream), (self.seed & 0xFFFFFFFF, self.seed >> 32))
         return np.stack(words, axis=-1).reshape(-1)[:count]
 

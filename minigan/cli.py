@@ -117,6 +117,33 @@ class Gradcheck:
 
 
 @dataclass(frozen=True)
+class Bench:
+    """Measure how fast minigan is here: against the machine's limits, NumPy's BLAS, PyTorch and JAX.
+
+    $ minigan bench step --quick            a training step, in about a minute
+    $ minigan bench layers --out mine.json  every product of every preset, kept as JSON
+    $ minigan bench                         everything, in about an hour
+
+    What the machine can do at best (multiply-adds and bytes a second) is measured first. Contenders must compute the
+    same before they are timed; they take turns, with rests between, and the median counts. PyTorch and JAX take part
+    where they are installed (pip install 'minigan[peers]'). Let the machine do nothing else meanwhile.
+    """
+
+    subject: Annotated[str, Positional, arg(metavar="SUBJECT")] = "all"
+    """ceilings (the machine's limits alone), matmul and conv (kernels from plain loops to the fastest, by size), layers
+    (each product of each preset), step (whole training steps), scaling (a step by batch size, width and image size), or
+    all of them."""
+    quick: bool = False
+    """Fewer cases and shorter turns: a first impression, not a result."""
+    out: Path | None = None
+    """JSON file to write after every case, Ctrl-C or not; with all subjects a folder for one file each."""
+
+    def run(self) -> int:
+        """Measure."""
+        return commands.bench(self.subject, self.quick, self.out)
+
+
+@dataclass(frozen=True)
 class Info:
     """Tell what works on this machine: versions, backends and why not the others, where data is sought."""
 
@@ -130,6 +157,7 @@ Command = (
     | Annotated[Sample, subcommand("sample")]
     | Annotated[Presets, subcommand("presets")]
     | Annotated[Gradcheck, subcommand("gradcheck")]
+    | Annotated[Bench, subcommand("bench")]
     | Annotated[Info, subcommand("info")]
 )
 

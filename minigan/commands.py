@@ -5,10 +5,13 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import kernels
+from kernels.compiling import telling
 
 from .errors import UserError
 from .training.config import WASSERSTEIN_CLIP, TrainConfig
@@ -49,6 +52,24 @@ def _program() -> str:
     return f"{sys.executable} -m minigan" if called.name == "__main__.py" else str(called)
 
 
+@contextmanager
+def _compilation_told() -> Iterator[None]:
+    """One line on stderr if kernels have to be compiled in this block."""
+    from .training.progress import first_compilation
+
+    told = False
+
+    def tell(_: str, folder: Path) -> None:
+        nonlocal told
+        if not told:
+            print(f"minigan: {first_compilation(folder)}", file=sys.stderr, flush=True)
+        told = True
+
+    with telling(tell):
+        yield
+
+
+@_compilation_told()
 def sample(path: Path, count: int, out: Path | None, seed: int, interpolate: bool, overwrite: bool) -> int:
     """Write one PNG of samples or of an interpolation."""
     from .training.files import atomic_write_bytes
@@ -110,6 +131,7 @@ def presets(name: str, data: str, width: float) -> int:
     return 0
 
 
+@_compilation_told()
 def gradcheck(seeds: int, directions: int, backend: str) -> int:
     """A line for every layer and loss with its worst relative error; 1 if any is wrong."""
     from .gradcheck import TOLERANCE, Report
@@ -138,6 +160,13 @@ def gradcheck(seeds: int, directions: int, backend: str) -> int:
     return 1 if wrong else 0
 
 
+def bench(subject: str, quick: bool, out: Path | None) -> int:
+    """Measure, print tables, write JSON."""
+    from .bench.run import bench
+
+    return bench(subject, quick, out)
+
+
 def info() -> int:
     """Versions, backends, data."""
     from .data.files import roots
@@ -147,9 +176,26 @@ def info() -> int:
     print(", ".join(f"{name} {_version(name)}" for name in ("numpy", "numba", "matplotlib", "safetensors")))
     for name, reason in kernels.available().items():
         print(f"backend {name}: {'works' if reason is None else f'not here: {reason}'}")
+        if name == "numba" and reason is None:
+            print(_numba_facts())
     print("data is sought in: " + ", ".join(str(root) for root in roots()))
     print(f"interpreter: {sys.executable}")
     return 0
+
+
+def _numba_facts() -> str:
+    """What the CPU kernels are compiled for, what they run on and where they are kept."""
+    import numba
+
+    from kernels.cpu.jit import cache_folder
+    from kernels.cpu.target import describe
+
+    facts = describe()
+    threads = f"{facts['threads']} threads ({numba.threading_layer()})"  # known once `describe` has counted them
+    return (
+        f"  compiled for {facts['cpu']}, vectors of {facts['vector_bits']} bits; {threads}\n"
+        f"  kernels are kept in {cache_folder()}"
+    )
 
 
 def _version(package: str) -> str:

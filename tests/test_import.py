@@ -22,6 +22,7 @@ LEVELS = (
     {"layers", "losses", "optim"},
     {"presets", "gradcheck", "summary", "testing"},
     {"training"},
+    {"bench"},
     {"commands"},
     {"cli"},
     {"__main__"},

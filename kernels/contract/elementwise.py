@@ -54,11 +54,11 @@ class ElementwiseOps(OpsBase):
         if dy is None or (activation is None and extra is None):
             dz = dy if dy is not None else extra
             assert dz is not None
+            if db is not None:
+                self._sum_rows(dz, db, accumulate=True)
         else:
             dz = self.empty(kept.shape)
-            self._activation_grad(activation, dy, kept, extra, dz)
-        if db is not None:
-            self._sum_rows(dz, db, accumulate=True)
+            self._activation_grad(activation, dy, kept, extra, dz, db)
         return dz
 
     def activation_double_grad(
@@ -75,7 +75,7 @@ class ElementwiseOps(OpsBase):
         if activation is None:
             return ddz, None
         ddy = self.empty(kept.shape)
-        self._activation_grad(activation, ddz, kept, None, ddy)
+        self._activation_grad(activation, ddz, kept, None, ddy, None)
         if activation.formula.ddf is None or dy is None:
             return ddy, None
         extra = self.empty(kept.shape)
@@ -242,7 +242,7 @@ class ElementwiseOps(OpsBase):
     def _activation(self, x: Array, act: Activation, y: Array) -> None: ...
     @abstractmethod
     def _activation_grad(
-        self, act: Activation | None, dy: Array, kept: Array, extra: Array | None, dz: Array
+        self, act: Activation | None, dy: Array, kept: Array, extra: Array | None, dz: Array, db: Array | None
     ) -> None: ...
     @abstractmethod
     def _activation_double_grad(self, act: Activation, ddz: Array, dy: Array, kept: Array, extra: Array) -> None: ...

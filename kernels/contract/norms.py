@@ -1,7 +1,8 @@
 """Normalisation over the batch and over the sample.
 
 Axes: N = batch, C = channels (last axis), ... = spatial axes, possibly none. gamma, beta are (C,) in both families.
-All variances are biased (divided by the count). Backward passes take dz, the gradient before a fused activation.
+All variances are biased (divided by the count). Backward passes take dz, the gradient before a fused activation;
+batch_norm_grad makes it itself.
 """
 
 from abc import abstractmethod
@@ -27,21 +28,31 @@ class NormOps(OpsBase):
 
     def batch_norm_grad(
         self,
-        dz: Array,
+        dy: Array,
         x: Array,
         gamma: Array,
         mean: Array,
         var: Array,
         eps: float,
         *,
+        y: Array | None = None,
+        activation: Activation | None = None,
         dgamma: Array | None = None,
         dbeta: Array | None = None,
     ) -> Array:
-        """dx of batch_norm; adds to dgamma and dbeta where given."""
-        self._check_norm_grad("batch_norm_grad", dz, x, gamma, mean, var, (gamma.shape[0],), dgamma, dbeta)
-        self.calls["batch_norm_grad"] += 1
+        """dx of batch_norm with dz = dy f'(y); adds to dgamma and dbeta where given.
+
+        An activation needs y, the result of batch_norm; without one dz is dy.
+        """
+        op = "batch_norm_grad"
+        self._check_norm_grad(op, "dy", dy, x, gamma, mean, var, (gamma.shape[0],), dgamma, dbeta)
+        self.check_float(op, y=y)
+        act = fusable(activation, op)
+        require(act is None or y is not None, f"{op}: {act} needs y")
+        require(y is None or y.shape == x.shape, f"{op}: y is {y is not None and y.shape}, x is {x.shape}")
+        self.calls[op] += 1
         dx = self.empty(x.shape)
-        self._batch_norm_grad(dz, x, gamma, mean, var, eps, dgamma, dbeta, dx)
+        self._batch_norm_grad(dy, x, gamma, mean, var, eps, y, act, dgamma, dbeta, dx)
         return dx
 
     def channel_norm(
@@ -67,8 +78,9 @@ class NormOps(OpsBase):
         self, dz: Array, x: Array, mean: Array | None, var: Array, eps: float, *, dgamma: Array, dbeta: Array | None
     ) -> None:
         """In place: gradients of channel_norm in gamma and (where given) beta, added."""
-        self._check_norm_grad("channel_norm_weight_grad", dz, x, dgamma, mean, var, (dgamma.shape[0],), dgamma, dbeta)
-        self.calls["channel_norm_weight_grad"] += 1
+        op = "channel_norm_weight_grad"
+        self._check_norm_grad(op, "dz", dz, x, dgamma, mean, var, (dgamma.shape[0],), dgamma, dbeta)
+        self.calls[op] += 1
         self._channel_norm_weight_grad(dz, x, mean, var, eps, dgamma, dbeta)
 
     def layer_norm(
@@ -95,8 +107,9 @@ class NormOps(OpsBase):
         dbeta: Array | None = None,
     ) -> Array:
         """dx of layer_norm; adds to dgamma and dbeta where given."""
-        self._check_norm_grad("layer_norm_grad", dz, x, gamma, mean, var, x.shape[:1], dgamma, dbeta)
-        self.calls["layer_norm_grad"] += 1
+        op = "layer_norm_grad"
+        self._check_norm_grad(op, "dz", dz, x, gamma, mean, var, x.shape[:1], dgamma, dbeta)
+        self.calls[op] += 1
         dx = self.empty(x.shape)
         self._layer_norm_grad(dz, x, gamma, mean, var, eps, dgamma, dbeta, dx)
         return dx
@@ -115,7 +128,7 @@ class NormOps(OpsBase):
     ) -> tuple[Array, Array]:
         """(ddz, extra): derivatives of <ddx, layer_norm_grad(dz, x)> in dz and in x; that in gamma is added."""
         op = "layer_norm_double_grad"
-        self._check_norm_grad(op, dz, x, gamma, mean, var, x.shape[:1], dgamma, None)
+        self._check_norm_grad(op, "dz", dz, x, gamma, mean, var, x.shape[:1], dgamma, None)
         self.check_float(op, ddx=ddx)
         require(ddx.shape == x.shape, f"{op}: ddx is {ddx.shape}, x is {x.shape}")
         self.calls[op] += 1
@@ -134,7 +147,8 @@ class NormOps(OpsBase):
     def _check_norm_grad(
         self,
         op: str,
-        dz: Array,
+        name: str,
+        gradient: Array,
         x: Array,
         gamma: Array,
         mean: Array | None,
@@ -145,8 +159,8 @@ class NormOps(OpsBase):
     ) -> None:
         self._check_norm(op, x, gamma, dbeta)
         self._check_statistics(op, mean, var, statistics)
-        self.check_float(op, dz=dz, dgamma=dgamma)
-        require(dz.shape == x.shape, f"{op}: dz is {dz.shape}, x is {x.shape}")
+        self.check_float(op, **{name: gradient}, dgamma=dgamma)
+        require(gradient.shape == x.shape, f"{op}: {name} is {gradient.shape}, x is {x.shape}")
         require(
             dgamma is None or dgamma.shape == gamma.shape,
             f"{op}: dgamma is {dgamma is not None and dgamma.shape}, gamma {gamma.shape}",
@@ -166,12 +180,14 @@ class NormOps(OpsBase):
     @abstractmethod
     def _batch_norm_grad(
         self,
-        dz: Array,
+        dy: Array,
         x: Array,
         gamma: Array,
         mean: Array,
         var: Array,
         eps: float,
+        y: Array | None,
+        act: Activation | None,
         dgamma: Array | None,
         dbeta: Array | None,
         dx: Array,

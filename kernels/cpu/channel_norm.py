@@ -3,14 +3,15 @@
     batch_norm         channel_moments, channel_affine     reads x twice, writes y
     its gradient       channel_sums, channel_combine       reads dy, x and y twice, writes dx
 
-The gradient before a fused activation, dz = dy f'(y), is made of a run of dy and y where it is needed and never stored.
+The gradient before a fused activation, dz = dy f'(y), is dy where y > 0 and elsewhere `slope` dy for the identity, ReLU
+and leaky ReLU: it is made where it is needed, in the one loop that reads all arrays side by side. Short loops one after
+the other, dz first, measured half as fast: the CPU fetches several steady streams ahead better than bursts.
 """
 
-import numpy as np
 from numba import prange
 
 from ..types import Array
-from .activations import IDENTITY, activate, derive
+from .activations import activate
 from .jit import kernel, parallel_kernel
 from .lines import Tiles, tile_at
 
@@ -60,59 +61,41 @@ def _affine(x: Array, mean: Array, scale: Array, beta: Array, y: Array) -> None:
 
 
 @parallel_kernel
-def channel_sums(
-    dy: Array, y: Array, code: int, parameter: float, x: Array, mean: Array, tiles: Tiles, sums: Array
-) -> None:
+def channel_sums(dy: Array, y: Array, slope: float, x: Array, mean: Array, tiles: Tiles, sums: Array) -> None:
     """sums (2, blocks, length) += sum dz and sum dz (x - mean) over the lines of each block, in float64."""
     for index in prange(tiles.blocks * tiles.columns):
         tile = tile_at(tiles, index)
-        buffer = np.empty(tile.right - tile.left, dy.dtype)
         piece = slice(tile.left, tile.right)
         total, products = sums[0, tile.block, piece], sums[1, tile.block, piece]
         for line in range(tile.first, tile.last):
             start, stop = line * tiles.length + tile.left, line * tiles.length + tile.right
-            dz = _before_activation(dy[start:stop], y[start:stop], code, parameter, buffer)
-            _add_sums(dz, x[start:stop], mean[piece], total, products)
+            _add_sums(dy[start:stop], y[start:stop], slope, x[start:stop], mean[piece], total, products)
 
 
 @kernel
-def _before_activation(dy: Array, y: Array, code: int, parameter: float, buffer: Array) -> Array:
-    """dz = dy f'(y) in the buffer; without an activation dy itself."""
-    if code == IDENTITY:
-        return dy
-    dz = buffer[: dy.size]
-    for j in range(dz.size):
-        dz[j] = y[j]
-    derive(dz, 0, dz.size, code, parameter)
-    for j in range(dz.size):
-        dz[j] *= dy[j]
-    return dz
-
-
-@kernel
-def _add_sums(dz: Array, x: Array, mean: Array, total: Array, products: Array) -> None:
+def _add_sums(dy: Array, y: Array, slope: float, x: Array, mean: Array, total: Array, products: Array) -> None:
+    zero, one, left = dy.dtype.type(0), dy.dtype.type(1), dy.dtype.type(slope)
     for j in range(x.size):
-        total[j] += dz[j]
-        products[j] += dz[j] * (x[j] - mean[j])
+        dz = dy[j] * (one if y[j] > zero else left)
+        total[j] += dz
+        products[j] += dz * (x[j] - mean[j])
 
 
 @parallel_kernel
-def channel_combine(
-    dy: Array, y: Array, code: int, parameter: float, x: Array, lanes: Array, tiles: Tiles, dx: Array
-) -> None:
+def channel_combine(dy: Array, y: Array, slope: float, x: Array, lanes: Array, tiles: Tiles, dx: Array) -> None:
     """dx = a dz + b (x - mean) + c with lanes (mean, a, b, c)."""
     for index in prange(tiles.blocks * tiles.columns):
         tile = tile_at(tiles, index)
-        buffer = np.empty(tile.right - tile.left, dy.dtype)
         piece = slice(tile.left, tile.right)
         mean, a, b, c = lanes[0, piece], lanes[1, piece], lanes[2, piece], lanes[3, piece]
         for line in range(tile.first, tile.last):
             start, stop = line * tiles.length + tile.left, line * tiles.length + tile.right
-            dz = _before_activation(dy[start:stop], y[start:stop], code, parameter, buffer)
-            _combine(dz, x[start:stop], mean, a, b, c, dx[start:stop])
+            _combine(dy[start:stop], y[start:stop], slope, x[start:stop], mean, a, b, c, dx[start:stop])
 
 
 @kernel
-def _combine(dz: Array, x: Array, mean: Array, a: Array, b: Array, c: Array, dx: Array) -> None:
+def _combine(dy: Array, y: Array, slope: float, x: Array, mean: Array, a: Array, b: Array, c: Array, dx: Array) -> None:
+    zero, one, left = dy.dtype.type(0), dy.dtype.type(1), dy.dtype.type(slope)
     for j in range(x.size):
-        dx[j] = a[j] * dz[j] + (b[j] * (x[j] - mean[j]) + c[j])
+        dz = dy[j] * (one if y[j] > zero else left)
+        dx[j] = a[j] * dz + (b[j] * (x[j] - mean[j]) + c[j])

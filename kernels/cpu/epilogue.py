@@ -5,8 +5,9 @@ others are polynomials of ten terms and more; compiled into every product they w
 than the pass over memory, which they take instead, costs in a day of training.
 """
 
+from ..activations import Activation
 from ..types import Array
-from .activations import IDENTITY, LEAKY_RELU, RELU
+from .activations import IDENTITY, LEAKY_RELU, RELU, encode
 from .jit import kernel
 from .vector import copy_run
 
@@ -14,6 +15,12 @@ from .vector import copy_run
 def fuses(code: int) -> bool:
     """Whether `finish` knows this activation."""
     return code in (IDENTITY, RELU, LEAKY_RELU)
+
+
+def fused(activation: Activation | None) -> tuple[int, float]:
+    """(code, slope) of an activation for `finish`, those of the identity for one that it does not know."""
+    code, parameter = encode(activation)
+    return (code, parameter) if fuses(code) else (IDENTITY, 0.0)
 
 
 @kernel

@@ -63,8 +63,9 @@ class _Tile:
         self.slots = [
             [cgutils.alloca_once(emit.builder, emit.vector) for _ in range(TILE_VECTORS)] for _ in range(TILE_ROWS)
         ]
-        for slot in sum(self.slots, []):
-            emit.builder.store(emit.constant(0), slot)
+        for slots in self.slots:
+            for slot in slots:
+                emit.builder.store(emit.constant(0), slot)
 
     def rank_one(self, a: list[ir.Value], b: ir.Value) -> None:
         """Add the product of R numbers of A, given by address, and W contiguous numbers of B."""
@@ -111,9 +112,7 @@ def multiply_panels(
     lda, ldb are the distances from one step to the next: R and W where A and B are packed panels.
     """
     integer = types.intp
-    signature = types.void(
-        integer, a, integer, integer, b, integer, integer, c, integer, integer, types.boolean
-    )
+    signature = types.void(integer, a, integer, integer, b, integer, integer, c, integer, integer, types.boolean)
 
     def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
         k_, a_, a_start_, lda_, b_, b_start_, ldb_, c_, c_start_, ldc_, add_ = arguments

@@ -168,15 +168,14 @@ def weight_grad(
     a_panels: Array,
     blocks: Array,
 ) -> None:
-    """dw (+)= patches^T dy. Scratch as in `scratch_sizes`; `offsets`, `a_panels`, `blocks` have a row for each thread."""
+    """dw (+)= patches^T dy. Scratch as in `scratch_sizes`; `offsets`, `a_panels`, `blocks` have a row a thread."""
     width = tile_width(source)
     entries, patches = s.segments * s.length, s.images * s.height * s.width
     panels = (entries + TILE_ROWS - 1) // TILE_ROWS
     padded = (s.columns + width - 1) // width * width
-    for index in prange(parts.row_blocks * parts.chunks):
+    for item in prange(parts.row_blocks * parts.chunks):
         slot = numba.get_thread_id()
-        item = np.int64(index)  # prange counts in uint64
-        b, chunk = item % parts.row_blocks, item // parts.row_blocks
+        b, chunk = int(item % parts.row_blocks), int(item // parts.row_blocks)
         first, end = panels * b // parts.row_blocks, panels * (b + 1) // parts.row_blocks
         multiply_chunk(
             s,
@@ -190,11 +189,12 @@ def weight_grad(
             a_panels[slot],
             blocks[slot],
         )
-        target, start = (partials, chunk * entries * s.columns) if parts.chunks > 1 else (dw, 0)
-        add = accumulate and parts.chunks == 1
         for row in range(first * TILE_ROWS, min(end * TILE_ROWS, entries)):
-            result = (row - first * TILE_ROWS) * padded
-            place(blocks[slot], result, target, start + row * s.columns, s.columns, add)
+            result, at = (row - first * TILE_ROWS) * padded, row * s.columns
+            if parts.chunks > 1:
+                place(blocks[slot], result, partials, chunk * entries * s.columns + at, s.columns, False)
+            else:
+                place(blocks[slot], result, dw, at, s.columns, accumulate)
     if parts.chunks > 1:
         for row in prange(entries):
             at = row * s.columns

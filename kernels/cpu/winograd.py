@@ -27,7 +27,7 @@ TILE_RUNS = ORDER * ORDER
 """Runs of W numbers in a tile."""
 
 # Fields of a tile and of a point, as in winograd_plan.
-TOP, LEFT, M_V, M_H, N_V, N_H, POINT, INDEX, COUNT = range(9)
+TOP, LEFT, M_V, M_H, N_V, N_H, POINT, NUMBER, OF_KIND = range(9)
 ROWS, IN_U, IN_Z, IN_V = range(4)
 
 
@@ -73,7 +73,7 @@ def transform_input(
         for t in range(tiles.shape[0]):
             point, n_v, n_h = tiles[t, POINT], tiles[t, N_V], tiles[t, N_H]
             step = points[point + 1, IN_U] - points[point, IN_U]
-            at = points[point, IN_U] + (n * tiles[t, COUNT] + tiles[t, INDEX]) * g.u_row
+            at = points[point, IN_U] + (n * tiles[t, OF_KIND] + tiles[t, NUMBER]) * g.u_row
             left, right = tables[0, tiles[t, M_V], BT], tables[1, tiles[t, M_H], BT]
             for phase in range(g.stride_v * g.stride_h):
                 row = tiles[t, TOP] * g.stride_v + phase // g.stride_h
@@ -98,7 +98,7 @@ def transform_output_grad(
         for t in range(tiles.shape[0]):
             point, n_v, n_h = tiles[t, POINT], tiles[t, N_V], tiles[t, N_H]
             step = points[point + 1, IN_Z] - points[point, IN_Z]
-            at = points[point, IN_Z] + (n * tiles[t, COUNT] + tiles[t, INDEX]) * g.z_row
+            at = points[point, IN_Z] + (n * tiles[t, OF_KIND] + tiles[t, NUMBER]) * g.z_row
             left, right = tables[0, tiles[t, M_V], A], tables[1, tiles[t, M_H], A]
             start = ((n * g.rows + tiles[t, TOP]) * g.columns + tiles[t, LEFT]) * g.filters
             for o in range(0, g.filters, run):
@@ -110,13 +110,15 @@ def transform_output_grad(
 
 
 @parallel_kernel
-def transform_weights(g: Geometry, tiles: Array, points: Array, tables: Array, w: Array, v: Array, middles: Array) -> None:
+def transform_weights(
+    g: Geometry, tiles: Array, points: Array, tables: Array, w: Array, v: Array, middles: Array
+) -> None:
     """V = G w G^T for w (KH, KW, C, O) flat, into panels (K, W) of W columns each."""
     run, k = tile_width(w), g.stride_v * g.stride_h * g.channels
     for c in prange(g.channels):
         middle = middles[numba.get_thread_id()]
         for t in range(tiles.shape[0]):
-            if tiles[t, INDEX] > 0:
+            if tiles[t, NUMBER] > 0:
                 continue
             point = tiles[t, POINT]
             step = points[point + 1, IN_V] - points[point, IN_V]
@@ -154,7 +156,7 @@ def transform_output(
         for t in range(tiles.shape[0]):
             point, m_v, m_h, n_h = tiles[t, POINT], tiles[t, M_V], tiles[t, M_H], tiles[t, N_H]
             step = points[point + 1, IN_Z] - points[point, IN_Z]
-            source = points[point, IN_Z] + (n * tiles[t, COUNT] + tiles[t, INDEX]) * g.z_row
+            source = points[point, IN_Z] + (n * tiles[t, OF_KIND] + tiles[t, NUMBER]) * g.z_row
             left, right = tables[0, m_v, AT], tables[1, m_h, AT]
             start = ((n * g.rows + tiles[t, TOP]) * g.columns + tiles[t, LEFT]) * g.filters
             for o in range(0, g.filters, run):
@@ -199,7 +201,7 @@ def transform_input_grad(
             for t in range(tiles.shape[0]):
                 point, n_v, n_h = tiles[t, POINT], tiles[t, N_V], tiles[t, N_H]
                 step = points[point + 1, IN_U] - points[point, IN_U]
-                source = points[point, IN_U] + (n * tiles[t, COUNT] + tiles[t, INDEX]) * g.u_row
+                source = points[point, IN_U] + (n * tiles[t, OF_KIND] + tiles[t, NUMBER]) * g.u_row
                 left, right = tables[0, tiles[t, M_V], B], tables[1, tiles[t, M_H], B]
                 for phase in range(g.stride_v * g.stride_h):
                     transform(
@@ -221,7 +223,14 @@ def transform_input_grad(
 
 @parallel_kernel
 def transform_weight_grad(
-    g: Geometry, tiles: Array, points: Array, tables: Array, products: Array, dw: Array, accumulate: bool, middles: Array
+    g: Geometry,
+    tiles: Array,
+    points: Array,
+    tables: Array,
+    products: Array,
+    dw: Array,
+    accumulate: bool,
+    middles: Array,
 ) -> None:
     """dw (KH, KW, C, O) (+)= G^T products G summed over the kinds of tiles; `products` is (K, O) for each point."""
     run = tile_width(dw)
@@ -234,7 +243,7 @@ def transform_weight_grad(
             for o in range(0, g.filters, run):
                 add = accumulate
                 for t in range(tiles.shape[0]):
-                    if tiles[t, INDEX] > 0:
+                    if tiles[t, NUMBER] > 0:
                         continue
                     point, n_h = tiles[t, POINT], tiles[t, N_H]
                     step = points[point + 1, IN_V] - points[point, IN_V]

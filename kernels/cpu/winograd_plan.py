@@ -88,8 +88,8 @@ class Tile(NamedTuple):
     n_v: int
     n_h: int
     point: int  # first point of its kind, n_v x n_h in all
-    index: int  # which of its kind it is in its image
-    count: int  # of its kind in an image
+    number: int  # which of its kind it is in its image
+    of_kind: int  # how many of its kind there are in an image
 
 
 class Plan(NamedTuple):
@@ -174,13 +174,19 @@ def _tables(lengths: list[int], taps: int, dtype: np.dtype) -> Array:
     return table.reshape(LARGEST_TILE + 1, 6, ORDER * ORDER)
 
 
-def applies(x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair, itemsize: int, tile_width: int) -> bool:
-    """Whether there is a plan: 2 or 3 taps a phase, at least 2 outputs, channels in whole panels."""
+def applies(x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair, tile_width: int) -> bool:
+    """Whether there is a plan: 2 or 3 taps a phase, at least 2 outputs an axis, channels in whole panels."""
     taps = [taps_of(kernel, step) for kernel, step in zip(w_shape[:2], stride, strict=True)]
     return (
         all(2 <= t <= MOST_TAPS for t in taps)
         and min(y_shape[1:3]) >= 2
+        and min(w_shape[:2]) >= max(stride)
         and x_shape[0] > 0
         and w_shape[2] % tile_width == 0
         and w_shape[3] % tile_width == 0
     )
+
+
+def wins(x_shape: Shape, w_shape: Shape, dtype: np.dtype) -> bool:
+    """Whether to take it: float32, where speed is wanted, and enough channels and images to pay for the transforms."""
+    return dtype == np.float32 and min(w_shape[2:]) >= 32 and x_shape[0] >= 16

@@ -67,7 +67,7 @@ def multiply_input_grad(
 
 @parallel_kernel
 def multiply_weight_grad(g: Geometry, points: Array, u: Array, z: Array, products: Array) -> None:
-    """products (K, O) = U^T (K, rows) Z (rows, O) for each point, rows z_row apart; read in place, nothing is packed."""
+    """products (K, O) = U^T (K, rows) Z (rows, O) for each point, z_row apart; read in place, nothing is packed."""
     run, k = tile_width(u), g.stride_v * g.stride_h * g.channels
     tiles = (k + TILE_ROWS - 1) // TILE_ROWS
     for item in prange(points.shape[0] * GROUPS):

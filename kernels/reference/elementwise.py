@@ -20,14 +20,18 @@ class NumpyElementwise(ElementwiseOps):
         """y = f(x)."""
         y[...] = act.f(x)
 
-    def _activation_grad(self, act: Activation | None, dy: Array, kept: Array, extra: Array | None, dz: Array) -> None:
-        """dz = dy f'(kept) + extra."""
+    def _activation_grad(
+        self, act: Activation | None, dy: Array, kept: Array, extra: Array | None, dz: Array, db: Array | None
+    ) -> None:
+        """dz = dy f'(kept) + extra;  db += sum of the rows of dz."""
         if act is None:
             dz[...] = dy
         else:
             np.multiply(dy, act.df(kept), out=dz)
         if extra is not None:
             dz += extra
+        if db is not None:
+            self._sum_rows(dz, db, accumulate=True)
 
     def _activation_double_grad(self, act: Activation, ddz: Array, dy: Array, kept: Array, extra: Array) -> None:
         """extra = ddz dy f''(kept)."""

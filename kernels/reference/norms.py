@@ -29,24 +29,26 @@ class NumpyNorms(NormOps):
 
     def _batch_norm_grad(
         self,
-        dz: Array,
+        dy: Array,
         x: Array,
         gamma: Array,
         mean: Array,
         var: Array,
         eps: float,
+        y: Array | None,
+        act: Activation | None,
         dgamma: Array | None,
         dbeta: Array | None,
         dx: Array,
     ) -> None:
-        """With sums over the batch of R rows, dbeta = sum dz and dgamma = sum dz h:
+        """dz = dy f'(y);  with sums over the batch of R rows, dbeta = sum dz and dgamma = sum dz h:
 
         dx = gamma r (dz - dbeta/R - h dgamma/R).
         """
         c = x.shape[-1]
         r = 1 / np.sqrt(var + eps)
         h = (x.reshape(-1, c) - mean) * r  # (R, C)
-        dz = dz.reshape(-1, c)
+        dz = (dy if act is None or y is None else dy * act.df(y)).reshape(-1, c)
         sum_dz, sum_dz_h = _row_sum(dz), _row_sum(dz * h)
         if dgamma is not None:
             dgamma += sum_dz_h

@@ -26,7 +26,7 @@ class NormTape(NamedTuple):
 
     cache: NormCache
     dy: Array | None
-    dz: Array | None
+    dz: Array | None  # None where batch statistics end the second order
 
 
 class Norm(Layer):
@@ -105,12 +105,14 @@ class BatchNorm(Norm):
     ) -> tuple[Array | None, NormTape]:
         """dx through the statistics in train mode, dx = gamma r dz in eval mode."""
         x, y, mean, var, train = cache
+        if train:
+            assert dy is not None
+            assert extra is None, "it would come from double_backward, which raises"
+            weights = {} if g is None else {"dgamma": g["gamma"], "dbeta": g["beta"]}
+            dx = ops.batch_norm_grad(dy, x, p["gamma"], mean, var, self.eps, y=y, activation=self.activation, **weights)
+            return (dx if need_dx else None), NormTape(cache, dy, None)
         dz = ops.activation_grad(self.activation, dy, y, extra=extra)
         tape = NormTape(cache, dy, dz)
-        if train:
-            weights = {} if g is None else {"dgamma": g["gamma"], "dbeta": g["beta"]}
-            dx = ops.batch_norm_grad(dz, x, p["gamma"], mean, var, self.eps, **weights)
-            return (dx if need_dx else None), tape
         if g is not None:
             ops.channel_norm_weight_grad(dz, x, mean, var, self.eps, dgamma=g["gamma"], dbeta=g["beta"])
         return (ops.channel_norm(dz, p["gamma"], None, None, var, self.eps) if need_dx else None), tape

@@ -4,6 +4,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ class Progress(ABC):
 
     def __init__(self, done: int, total: int) -> None:
         self.done, self.total = done, total
+        self.compiled = 0
 
     @abstractmethod
     def step(self, step: int) -> None:
@@ -29,6 +31,12 @@ class Progress(ABC):
     @abstractmethod
     def message(self, text: str) -> None:
         """Say something that stays on the screen."""
+
+    def compiling(self, kernel: str, folder: Path) -> None:
+        """A kernel is being compiled."""
+        if not self.compiled:
+            self.message(first_compilation(folder))
+        self.compiled += 1
 
     def __enter__(self) -> Self:
         return self
@@ -60,18 +68,25 @@ class LiveProgress(Progress):
             console=console,
         )
         self._task = self._bar.add_task("", total=total, completed=done)
+        self._numbers = ""
 
     def step(self, step: int) -> None:
         """Move the bar."""
-        self._bar.update(self._task, completed=step)
+        self._bar.update(self._task, completed=step, description=self._numbers)
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Show the numbers."""
-        self._bar.update(self._task, description=describe(record))
+        self._numbers = describe(record)
+        self._bar.update(self._task, description=self._numbers)
 
     def message(self, text: str) -> None:
         """Print above the bar."""
         self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def compiling(self, kernel: str, folder: Path) -> None:
+        """Show which kernel in place of the numbers."""
+        super().compiling(kernel, folder)
+        self._bar.update(self._task, description=f"compiling {kernel} ({self.compiled})")
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -114,6 +129,11 @@ def describe(record: Mapping[str, Any]) -> str:
         f"D {record['loss_d']:.3f}  {generator}D(real) {record['d_real']:.2f}  D(fake) {record['d_fake']:.2f}  "
         f"{record['images_per_second']:.0f} img/s"
     )
+
+
+def first_compilation(folder: Path) -> str:
+    """What to tell a user who has to wait for kernels."""
+    return f"compiling kernels for this machine: once, for half a minute or so; kept in {folder}"
 
 
 def progress(done: int, total: int) -> Progress:

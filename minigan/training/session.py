@@ -4,6 +4,8 @@ import dataclasses
 import sys
 from pathlib import Path
 
+from kernels.compiling import telling
+
 from ..data import NAMES, Batches, Dataset, load
 from ..errors import UserError
 from .checkpoint import Checkpoint, latest
@@ -133,7 +135,11 @@ def _prepare(config: TrainConfig) -> tuple[Trainer, Batches]:
 def _train(run: RunDirectory, trainer: Trainer, batches: Batches) -> int:
     """Run the loop; 0 when it got to its end, 130 after Ctrl-C. The caller holds the run's lock."""
     assert trainer.total_steps is not None
-    with stop_on_signals() as stop, progress(trainer.steps_done, trainer.total_steps) as shown:
+    with (
+        stop_on_signals() as stop,
+        progress(trainer.steps_done, trainer.total_steps) as shown,
+        telling(shown.compiling),
+    ):
         shown.message(
             f"{trainer.config.preset} on {batches.dataset.name}: {trainer.params_g.count:,} + "
             f"{trainer.params_d.count:,} parameters, steps {trainer.steps_done} to {trainer.total_steps}, {run.path}"

@@ -126,8 +126,16 @@ CASES = {
     "channel_norm statistics": Case(
         lambda ops, a: ops.channel_norm(a(2, 3), a(3), None, None, a(2), 0.1), "must be (3,)", "got None and (2,)"
     ),
-    "batch_norm_grad dz": Case(
-        lambda ops, a: ops.batch_norm_grad(a(3, 3), a(2, 3), a(3), a(3), a(3), 0.1), "dz is (3, 3)", "x is (2, 3)"
+    "batch_norm_grad dy": Case(
+        lambda ops, a: ops.batch_norm_grad(a(3, 3), a(2, 3), a(3), a(3), a(3), 0.1), "dy is (3, 3)", "x is (2, 3)"
+    ),
+    "batch_norm_grad y": Case(
+        lambda ops, a: ops.batch_norm_grad(a(2, 3), a(2, 3), a(3), a(3), a(3), 0.1, y=a(3, 3)),
+        "y is (3, 3)", "x is (2, 3)",
+    ),
+    "batch_norm_grad activation": Case(
+        lambda ops, a: ops.batch_norm_grad(a(2, 3), a(2, 3), a(3), a(3), a(3), 0.1, activation=activation("tanh")),
+        "tanh needs y",
     ),
     "batch_norm_grad dgamma": Case(
         lambda ops, a: ops.batch_norm_grad(a(2, 3), a(2, 3), a(3), a(3), a(3), 0.1, dgamma=a(2)), "(2,)", "(3,)"

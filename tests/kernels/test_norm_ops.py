@@ -6,6 +6,7 @@ from hypothesis import given
 
 import kernels
 from kernels import Ops, activation
+from kernels.activations import FORMULAS
 from minigan.testing import batches, feature_shapes, image_shapes, seeds
 
 SHAPES = image_shapes(min_side=2) | feature_shapes(min_features=3)
@@ -94,6 +95,21 @@ def test_weight_gradients_are_the_derivatives_of_a_bilinear_form(new_ops, shape,
         at.assert_close(dbeta - at.beta, at.dz.reshape(-1, shape[-1]).sum(0))
 
 
+@pytest.mark.parametrize("name", [name for name, formula in FORMULAS.items() if formula.keeps == "y"])
+def test_batch_norm_grad_goes_back_through_the_activation(ops: Ops, name: str):
+    """As the two operations do one after the other."""
+    at = Point(ops, (3, 4, 2), 5, seed=0)
+    act = activation(name)
+    y, mean, var = ops.batch_norm(at.x, at.gamma, at.beta, EPS, act)
+    results = []
+    for dy, more in ((at.dz, {"y": y, "activation": act}), (ops.activation_grad(act, at.dz, y), {})):
+        dgamma, dbeta = at.gamma.copy(), at.beta.copy()
+        dx = ops.batch_norm_grad(dy, at.x, at.gamma, mean, var, EPS, dgamma=dgamma, dbeta=dbeta, **more)
+        results.append((dx, dgamma, dbeta))
+    for fused, apart in zip(*results, strict=True):
+        at.assert_close(fused, apart)
+
+
 @given(shape=SHAPES, n=batches(), seed=seeds())
 def test_the_second_sweep_is_the_adjoint_of_the_first(new_ops, shape, n: int, seed: int):
     """layer_norm_grad is linear in dz, so <ddx, layer_norm_grad(dz)> = <ddz, dz>, with no derivative involved."""
@@ -113,6 +129,68 @@ def test_a_constant_input_is_harmless(ops: Ops, family: str):
     np.testing.assert_array_equal(y, np.tile(beta, (4, 1)))
     dx = getattr(ops, f"{family}_norm_grad")(x, x, gamma, mean, var, 1e-5)
     assert np.isfinite(dx).all()
+
+
+SIZES = [(1, 7), (3001, 1), (1100, 3), (5000, 64), (33, 513), (7, 1300), (40_000, 2)]
+"""Rows and channels: below, at and above whatever number of rows, blocks and columns a backend takes at once."""
+
+
+@pytest.mark.parametrize(("rows", "channels"), SIZES)
+def test_every_size_agrees_with_the_reference(ops: Ops, rows: int, channels: int):
+    """In double precision; layer_norm sees the rows as three samples of pixels."""
+    exact = kernels.get_ops("numpy", dtype=np.float64)
+    at, act = Point(ops, (rows, channels), 3, seed=0), activation("leaky_relu")
+    mean, var = at.mean[:1].repeat(3), at.var[:1].repeat(3)
+
+    def run(ops: Ops) -> list[np.ndarray]:
+        new = [np.asarray(a, ops.dtype) for a in (at.x, at.dz, at.ddx, at.gamma, at.beta, at.mean, at.var, mean, var)]
+        x, dz, ddx, gamma, beta, channel_mean, channel_var, sample_mean, sample_var = new
+        weights = [np.zeros_like(gamma) for _ in range(7)]
+        channel, sample = (gamma, channel_mean, channel_var, EPS), (gamma, sample_mean, sample_var, EPS)
+        y = ops.channel_norm(x, gamma, beta, channel_mean, channel_var, EPS, act)
+        results = [
+            y,
+            *ops.batch_norm(x, gamma, beta, EPS, act),
+            ops.batch_norm_grad(dz, x, *channel, y=x, activation=act, dgamma=weights[0], dbeta=weights[1]),
+            *ops.layer_norm(x, gamma, beta, EPS, act),
+            ops.layer_norm_grad(dz, x, *sample, dgamma=weights[2], dbeta=weights[3]),
+            *ops.layer_norm_double_grad(ddx, dz, x, *sample, dgamma=weights[4]),
+        ]
+        ops.channel_norm_weight_grad(dz, x, *channel[1:], dgamma=weights[5], dbeta=weights[6])
+        return results + weights
+
+    for actual, expected in zip(run(ops), run(exact), strict=True):
+        tolerance = at.tolerance * max(1, float(np.abs(expected).max()))
+        np.testing.assert_allclose(actual, expected, rtol=at.tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("family", ["batch", "layer"])
+def test_the_variance_survives_a_large_mean(ops: Ops, family: str):
+    """Mean of squares minus square of mean would have lost all its digits."""
+    mean = {"float32": 1e4, "float64": 1e9}[ops.dtype.name]
+    x = (mean + np.random.default_rng(0).standard_normal((3, 500, 4))).astype(ops.dtype)
+    y, _, var = getattr(ops, f"{family}_norm")(x, np.ones(4, ops.dtype), np.zeros(4, ops.dtype), EPS)
+    axes = {"batch": (0, 1), "layer": (1, 2)}[family]
+    np.testing.assert_allclose(var, (x.astype(np.float64) - mean).var(axes), rtol=1e-6)
+    assert np.abs(y).max() < 6
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("row", [0, 700])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_what_is_not_finite_spoils_its_own_channel_or_sample(ops: Ops, row: int, bad: float):
+    """The mean is `bad`, the variance NaN, in both families; all others stay finite."""
+    at = Point(ops, (4,), 1000, seed=0)
+    at.x[row, 1] = bad
+    for family, spoiled in (("batch", np.arange(4) == 1), ("layer", np.arange(1000) == row)):
+        y, mean, var = getattr(ops, f"{family}_norm")(at.x, at.gamma, at.beta, EPS)
+        dx = getattr(ops, f"{family}_norm_grad")(at.dz, at.x, at.gamma, mean, var, EPS)
+        np.testing.assert_array_equal(mean[spoiled], bad)
+        assert np.isnan(var[spoiled]).all()
+        for result in (y, dx):
+            samples = result.T if family == "batch" else result
+            assert np.isnan(samples[spoiled]).all()
+            assert np.isfinite(samples[~spoiled]).all()
 
 
 def test_batch_statistics_keep_their_digits_over_a_quarter_of_a_million_rows():

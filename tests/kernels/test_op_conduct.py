@@ -43,7 +43,7 @@ class Maker:
 
     def norm(self, statistics: int, **more: np.ndarray) -> dict[str, Any]:
         """What the backward passes of the norms have in common."""
-        common = {"dz": self(*IMAGE), "x": self(*IMAGE), "gamma": self(3), "eps": 0.1}
+        common = {"x": self(*IMAGE), "gamma": self(3), "eps": 0.1}
         return {**common, "mean": self(statistics), "var": self.positive(statistics), **more}
 
     def update(self, *state: str, **numbers: float) -> dict[str, Any]:
@@ -90,7 +90,9 @@ CALLS: dict[str, Callable[[Maker], dict[str, Any]]] = {
     "batch_norm": lambda new: {
         "x": new(*IMAGE), "gamma": new(3), "beta": new(3), "eps": 0.1, "activation": TANH
     },
-    "batch_norm_grad": lambda new: new.norm(3, dgamma=new(3), dbeta=new(3)),
+    "batch_norm_grad": lambda new: new.norm(
+        3, dy=new(*IMAGE), y=new(*IMAGE), activation=TANH, dgamma=new(3), dbeta=new(3)
+    ),
     "channel_norm": lambda new: {
         "x": new(*IMAGE), "gamma": new(3), "beta": new(3), "mean": new(3), "var": new.positive(3), "eps": 0.1
     },
@@ -101,8 +103,8 @@ CALLS: dict[str, Callable[[Maker], dict[str, Any]]] = {
     "layer_norm": lambda new: {
         "x": new(*IMAGE), "gamma": new(3), "beta": new(3), "eps": 0.1, "activation": TANH
     },
-    "layer_norm_grad": lambda new: new.norm(2, dgamma=new(3), dbeta=new(3)),
-    "layer_norm_double_grad": lambda new: new.norm(2, ddx=new(*IMAGE), dgamma=new(3)),
+    "layer_norm_grad": lambda new: new.norm(2, dz=new(*IMAGE), dgamma=new(3), dbeta=new(3)),
+    "layer_norm_double_grad": lambda new: new.norm(2, ddx=new(*IMAGE), dz=new(*IMAGE), dgamma=new(3)),
     "avg_pool2d": lambda new: {"x": new(*IMAGE), **POOL},
     "avg_pool2d_grad": lambda new: {"dy": new(*POOLED), "size": (5, 4), **POOL},
     "max_pool2d": lambda new: {"x": new(*IMAGE), **POOL},

@@ -93,6 +93,24 @@ def test_a_long_buffer_is_updated_like_its_pieces(ops: Ops, operation: str):
     assert not np.array_equal(whole[0, -3:], whole[1, -3:])
 
 
+def test_clip_norm_of_a_long_gradient(ops: Ops):
+    g = np.random.default_rng(0).standard_normal(LONG).astype(ops.dtype)
+    exact = np.sqrt(np.square(g, dtype=np.float64).sum())
+    expected = g * (0.5 / exact)
+    np.testing.assert_allclose(ops.clip_norm(g, 0.5), exact, rtol=4 * np.finfo(ops.dtype).eps)
+    np.testing.assert_allclose(g, expected, rtol=4 * np.finfo(ops.dtype).eps)
+
+
+@pytest.mark.parametrize("state", ["v", "v_max"])
+def test_amsgrads_maximum_hides_no_nan(ops: Ops, state: str):
+    p, g, m, v, v_max = np.ones((5, 3), ops.dtype)
+    {"v": v, "v_max": v_max}[state][1] = np.nan
+    guard = np.ones((), ops.dtype)
+    ops.adam(p, g, m, v, v_max, guard, lr=0.1, beta1=0.5, beta2=0.5, eps=0.1, weight_decay=0.0, step=1)
+    for a in (p, v_max):
+        assert np.isnan(a).tolist() == [False, True, False]
+
+
 def test_clip_norm_of_entries_whose_squares_overflow():
     ops = kernels.get_ops(dtype=np.float32)
     g = np.full(4, 1e20, np.float32)

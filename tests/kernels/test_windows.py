@@ -120,3 +120,36 @@ def test_all_minus_infinity_still_has_a_place(ops: Ops):
     x = np.full((1, 2, 2, 1), -np.inf, ops.dtype)
     y, index = ops.max_pool2d(x, (2, 2), (2, 2))
     assert (y.item(), index.item()) == (-np.inf, 0)
+
+
+def all_of(ops: Ops, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Every operation of the family on x (N, 6, 8, C)."""
+    pool = {"kernel": (3, 2), "stride": (2, 1)}
+    pooled, index = ops.max_pool2d(x, **pool)
+    return {
+        "avg": ops.avg_pool2d(x, **pool),
+        "avg grad": ops.avg_pool2d_grad(pooled, (6, 8), **pool),
+        "max": pooled,
+        "index": index,
+        "max grad": ops.max_pool2d_grad(pooled, index, (6, 8), **pool),
+        "gather": ops.max_pool2d_gather(x + 1, index, **pool),
+        "up": ops.upsample_nearest(x, (2, 3)),
+        "up grad": ops.upsample_nearest_grad(x, (2, 4)),
+    }
+
+
+def test_channels_do_not_mix(ops: Ops):
+    """37 channels, whole vectors and a rest, give what each gives alone."""
+    x = integers(ops.dtype, 0, 2, 6, 8, 37, unit=6)
+    together = all_of(ops, x)
+    for c in range(37):
+        for name, alone in all_of(ops, x[..., c : c + 1].copy()).items():
+            np.testing.assert_array_equal(alone, together[name][..., c : c + 1], name)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_gathering_leaves_neighbours_alone(ops: Ops, number: float):
+    """What stands beside the chosen entry does not matter."""
+    x = np.array([1, number, number, number], ops.dtype).reshape(1, 2, 2, 1)
+    index = np.zeros((1, 1, 1, 1), np.int32)
+    assert ops.max_pool2d_gather(x, index, (2, 2), (2, 2)).item() == 1

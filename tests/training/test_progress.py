@@ -4,10 +4,11 @@ import io
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from minigan.training.progress import LiveProgress, PlainProgress, describe, progress
+from minigan.training.progress import LiveProgress, PlainProgress, describe, first_compilation, progress
 
 RECORD = {"step": 5, "loss_d": 1.25, "loss_g": 0.5, "d_real": 0.75, "d_fake": 0.25, "images_per_second": 1234.5}
 SHOWN = "D 1.250  G 0.500  D(real) 0.75  D(fake) 0.25  1234 img/s"
@@ -64,6 +65,34 @@ def test_a_terminal_gets_its_numbers_and_messages(monkeypatch: pytest.MonkeyPatc
     assert SHOWN in last
     assert "left" in last
     assert ("━" in last) == (width > 80)
+
+
+def test_a_log_gets_one_line_for_all_kernels_that_are_compiled(capsys: pytest.CaptureFixture[str]) -> None:
+    with PlainProgress(0, 2) as shown:
+        shown.compiling("conv2d", Path("cache"))
+        shown.compiling("matmul", Path("cache"))
+    assert capsys.readouterr() == ("", first_compilation(Path("cache")) + "\n")
+
+
+def test_a_terminal_shows_which_kernel_is_compiled_until_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Stream(terminal=True))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "xterm")
+
+    def last_line() -> str:
+        shown._bar.refresh()
+        return sys.stderr.getvalue().rsplit("/2", 1)[1]
+
+    with LiveProgress(0, 2) as shown:
+        shown.compiling("conv2d", Path("cache"))
+        shown.compiling("matmul", Path("cache"))
+        assert "compiling matmul (2)" in last_line()
+        shown.step(1)
+        assert "compiling" not in last_line()
+        shown.log(RECORD)
+        shown.step(2)
+        assert SHOWN in last_line()
+    assert sys.stderr.getvalue().count(first_compilation(Path("cache"))) == 1
 
 
 @pytest.mark.parametrize(("terminal", "kind"), [(True, LiveProgress), (False, PlainProgress)])

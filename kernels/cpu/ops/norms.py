@@ -1,17 +1,22 @@
 """The norm family on CPU kernels. What has one number per channel is small: NumPy does it here, between the kernels."""
 
+from typing import TypeAlias
+
 import numpy as np
 
 from ...activations import Activation
 from ...contract.norms import NormOps
 from ...types import Array
-from .. import channel_norm, layer_norm
+from .. import channel_norm, elementwise, layer_norm
 from ..activations import encode
 from ..lines import fold, line_length, tiles_of
 from .flat import flat, flat_or_none
 
 WEIGHT_BLOCKS = 16
 """Blocks of samples that sum LayerNorm's weight gradients; each block costs as much memory as a row in float64."""
+
+Gradient: TypeAlias = tuple[Array, Array, float]
+"""(dy, y, slope): dz is dy where y > 0, elsewhere slope dy."""
 
 
 class NumbaNorms(NormOps):
@@ -51,15 +56,16 @@ class NumbaNorms(NormOps):
         rows, channels = _rows(x)
         tiles = tiles_of(rows, channels)
         r = 1 / np.sqrt(var + eps)
-        sum_dz, sum_dz_h = self._channel_sums(dy, y, act, x, mean, r)
+        a = gamma * r
+        with self.scratch():
+            gradient = self._before_activation(dy, y, act)
+            sum_dz, sum_dz_h = self._channel_sums(gradient, x, mean, r)
+            lanes = self._lanes(tiles.length, x.dtype, mean, a, -a * r * sum_dz_h / rows, -a * sum_dz / rows)
+            channel_norm.channel_combine(*gradient, flat(x), lanes, tiles, flat(dx))
         if dgamma is not None:
             dgamma += sum_dz_h
         if dbeta is not None:
             dbeta += sum_dz
-        a = gamma * r
-        with self.scratch():
-            lanes = self._lanes(tiles.length, x.dtype, mean, a, -a * r * sum_dz_h / rows, -a * sum_dz / rows)
-            channel_norm.channel_combine(flat(dy), flat_or_none(y, dy), *encode(act), flat(x), lanes, tiles, flat(dx))
 
     def _channel_norm(
         self,
@@ -81,7 +87,7 @@ class NumbaNorms(NormOps):
     def _channel_norm_weight_grad(
         self, dz: Array, x: Array, mean: Array | None, var: Array, eps: float, dgamma: Array, dbeta: Array | None
     ) -> None:
-        sum_dz, sum_dz_h = self._channel_sums(dz, None, None, x, _or_zero(mean, var), 1 / np.sqrt(var + eps))
+        sum_dz, sum_dz_h = self._channel_sums((flat(dz), flat(dz), 1.0), x, _or_zero(mean, var), 1 / np.sqrt(var + eps))
         dgamma += sum_dz_h
         if dbeta is not None:
             dbeta += sum_dz
@@ -141,15 +147,24 @@ class NumbaNorms(NormOps):
             if dgamma is not None:
                 dgamma += fold(sums, gamma.size)[0]
 
-    def _channel_sums(
-        self, dy: Array, y: Array | None, act: Activation | None, x: Array, mean: Array, r: Array
-    ) -> tuple[Array, Array]:
+    def _before_activation(self, dy: Array, y: Array | None, act: Activation | None) -> Gradient:
+        """dz = dy f'(y), in the form that the kernels of `channel_norm` take."""
+        if act is None or y is None:
+            return flat(dy), flat(dy), 1.0
+        if act.name in ("relu", "leaky_relu"):
+            return flat(dy), flat(y), act.parameter
+        dz, none = flat(self.empty(dy.shape)), flat_or_none(None, dy)
+        blocks = self.empty((-(-dz.size // elementwise.BLOCK), 0), np.float64)  # of no sums
+        elementwise.activation_grad(flat(dy), flat(y), none, dz, *encode(act), elementwise.BLOCK, none, blocks)
+        return dz, dz, 1.0
+
+    def _channel_sums(self, gradient: Gradient, x: Array, mean: Array, r: Array) -> tuple[Array, Array]:
         """(sum dz, sum dz h) per channel, float64."""
         tiles = tiles_of(*_rows(x))
         with self.scratch():
             center = self._lanes(tiles.length, np.float64, mean)[0]
             sums = self._no_sums(2, tiles.blocks, tiles.length)
-            channel_norm.channel_sums(flat(dy), flat_or_none(y, dy), *encode(act), flat(x), center, tiles, sums)
+            channel_norm.channel_sums(*gradient, flat(x), center, tiles, sums)
             sum_dz, sum_dz_d = fold(sums, mean.size)
         return sum_dz, sum_dz_d * r
 

@@ -1,0 +1,113 @@
+"""Convolutions as implicit products on the backend's memory: the general case, for any kernel, stride and channels."""
+
+import numpy as np
+
+from ...activations import Activation
+from ...contract.base import OpsBase
+from ...types import Array, Pads, Pair
+from .. import implicit_gemm, narrow, sampling, weight_grad
+from ..epilogue import fused
+from ..microkernel import TILE_ROWS
+from .flat import flat, flat_or_none
+from .scratch import for_each_thread, padded
+
+
+def conv2d(
+    ops: OpsBase, x: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, y: Array
+) -> None:
+    """y = f(patches(x) @ w + bias)."""
+    s = sampling.forward(x.shape, w.shape, y.shape, stride, pads)
+    with ops.scratch():
+        source = padded(ops, x, pads)
+        panels = ops.empty((implicit_gemm.scratch_sizes(s, ops.dtype)[0],))
+        implicit_gemm.pack_weights(flat(w), s.segments * s.length, s.columns, panels)
+        _convolve(ops, s, source, panels, bias, act, y)
+
+
+def input_grad(
+    ops: OpsBase, dy: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, dx: Array
+) -> None:
+    """dx = f(convolutions of dy, one for each phase, + bias); by columns where the image has few channels."""
+    if narrow.wins(dx.shape[3], ops.dtype):
+        _input_grad_by_columns(ops, dy, w, stride, pads, bias, act, dx)
+        return
+    border = sampling.input_grad_pads(dy.shape, w.shape, dx.shape, stride, pads)
+    with ops.scratch():
+        source = padded(ops, dy, border)
+        for s, entries in sampling.input_grad(dy.shape, w.shape, dx.shape, stride, pads):
+            with ops.scratch():
+                panels = ops.empty((implicit_gemm.scratch_sizes(s, ops.dtype)[0],))
+                order = np.array([a * w.shape[1] + b for a, b in entries], np.int64)
+                implicit_gemm.pack_weights_transposed(flat(w), order, w.shape[3], s.columns, panels)
+                _convolve(ops, s, source, panels, bias, act, dx)
+
+
+def weight_gradient(ops: OpsBase, x: Array, dy: Array, stride: Pair, pads: Pads, dw: Array, accumulate: bool) -> None:
+    """dw (+)= patches(x)^T @ dy."""
+    s = sampling.forward(x.shape, dw.shape, dy.shape, stride, pads)
+    sizes = weight_grad.scratch_sizes(s, ops.dtype)
+    with ops.scratch():
+        source, dy_panels = padded(ops, x, pads), ops.empty((sizes.dy_panels,))
+        weight_grad.pack_dy(flat(dy), s.images * s.height * s.width, s.columns, dy_panels)
+        weight_grad.weight_grad(
+            s,
+            weight_grad.partition(s),
+            source,
+            dy_panels,
+            flat(dw),
+            accumulate,
+            ops.empty((sizes.partials,)),
+            for_each_thread(ops, weight_grad.DEPTH, np.int64),
+            for_each_thread(ops, sizes.a_panels),
+            for_each_thread(ops, sizes.block),
+        )
+
+
+def _input_grad_by_columns(
+    ops: OpsBase, dy: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, dx: Array
+) -> None:
+    (kh, kw, c, o), windows = w.shape, (dy.shape[1], dy.shape[2])
+    packed, columns = narrow.scratch_sizes(windows[0] * windows[1], kh * kw * c, o, ops.dtype)
+    with ops.scratch():
+        panels = ops.empty((packed,))
+        narrow.pack_entries(flat(w), o, kh * kw * c, panels)
+        narrow.input_grad(
+            flat(dy),
+            windows,
+            o,
+            panels,
+            (kh, kw),
+            stride,
+            (pads[0], pads[2]),
+            (dx.shape[1], dx.shape[2]),
+            c,
+            flat_or_none(bias, dx),
+            *fused(act),
+            flat(dx),
+            for_each_thread(ops, TILE_ROWS, np.int64),
+            for_each_thread(ops, columns),
+        )
+
+
+def _convolve(
+    ops: OpsBase,
+    s: sampling.Sampling,
+    source: Array,
+    panels: Array,
+    bias: Array | None,
+    act: Activation | None,
+    y: Array,
+) -> None:
+    results = implicit_gemm.scratch_sizes(s, ops.dtype)[1]
+    rows = implicit_gemm.BLOCK_TILES * TILE_ROWS
+    implicit_gemm.convolve(
+        s,
+        implicit_gemm.row_blocks(s),
+        source,
+        panels,
+        flat_or_none(bias, y),
+        *fused(act),
+        flat(y),
+        for_each_thread(ops, results),
+        for_each_thread(ops, 2 * rows, np.int64).reshape(-1, 2, rows),
+    )

@@ -1,0 +1,69 @@
+"""Turns, rests and readings, on a clock that the test moves."""
+
+from collections.abc import Callable
+
+import pytest
+
+from minigan.bench import timing
+from minigan.bench.timing import FEWEST, MOST, SHORTEST, Effort, measure, summary, turn
+
+
+class Clock:
+    """Time passes in the work and in rests alone; `log` says who worked and when rests were."""
+
+    def __init__(self) -> None:
+        self.now, self.log = 0.0, ""
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.log += "."
+
+    def work(self, name: str, seconds: float) -> Callable[[], None]:
+        def run() -> None:
+            self.now += seconds
+            self.log += name
+
+        return run
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(timing, "time", clock)
+    return clock
+
+
+def test_contenders_take_turns_and_each_is_first_once(clock: Clock) -> None:
+    measure([clock.work("a", 1.0), clock.work("b", 1.0)], Effort(rounds=2, seconds=0.5))
+    a, b = ("." + name * (2 + FEWEST) for name in "ab")
+    assert clock.log == a + b + b + a
+
+
+def test_two_calls_warm_up_and_are_not_counted(clock: Clock) -> None:
+    durations = iter([9.0, 2.0, *[1.0] * FEWEST])
+
+    def run() -> None:
+        clock.now += next(durations)
+
+    assert turn(run, seconds=0.0) == [1.0] * FEWEST
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(1.0, 100), (100.0, MOST), (0.001, FEWEST)])
+def test_a_turn_lasts_about_as_long_as_asked(clock: Clock, seconds: float, count: int) -> None:
+    assert len(turn(clock.work("a", 0.00999), seconds)) == count
+
+
+def test_work_shorter_than_the_clock_can_tell_is_repeated(clock: Clock) -> None:
+    once, repeats = 2.0**-20, 210  # a power of two, so that sums are exact
+    assert turn(clock.work("a", once), seconds=5 * repeats * once) == [once] * 5
+    assert len(clock.log) == 2 + 5 * repeats
+    assert (repeats - 1) * once < SHORTEST <= repeats * once
+
+
+def test_the_summary_of_all_rounds() -> None:
+    result = summary([[1.0, 2.0, 9.0], [4.0, 3.0, 4.0]])
+    assert (result.median, result.fastest, result.readings) == (3.5, 1.0, 6)
+    assert result.spread == pytest.approx((4 - 2) / 3.5)
