@@ -6,13 +6,14 @@ DEMO := runs/demo
 # A quarter of the width and half the batch: the most readable digits that we found for two minutes of two cores.
 DEMO_FLAGS := --width 0.25 --batch-size 32 --lr 1e-3 --schedule linear --label-smoothing 0.1 --ema 0.99 --steps 3200
 
-.PHONY: demo test oracle lint pictures clean help
+.PHONY: demo test oracle lint bench pictures clean help
 
 help:
 	@echo "make demo    train a GAN on real handwritten digits and draw what it learned (about two and a half minutes)"
 	@echo "make test    run the whole test suite"
 	@echo "make oracle  compare with PyTorch (installs the extra: peers)"
 	@echo "make lint    ruff and mypy"
+	@echo "make bench   measure everything, with PyTorch and JAX (an hour), and write the README's tables and plots"
 	@echo "make pictures  the README's pictures from the demo's run"
 	@echo "make clean   remove the virtual environment and build leftovers"
 
@@ -35,6 +36,10 @@ $(VENV)/installed-peers: $(VENV)/installed-test
 	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'
 	@touch $@
 
+$(VENV)/installed-bench: $(VENV)/installed-peers
+	$(BIN)/python -c 'import jax, torch' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'
+	@touch $@
+
 # One BLAS thread: products this small gain nothing from two, and threads that wait for each other suffer on a busy machine.
 demo: $(VENV)/installed
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/minigan train lucic $(DEMO_FLAGS) --out $(DEMO) --overwrite
@@ -49,6 +54,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/installed-bench
+	$(BIN)/minigan bench all --out benchmarks/results
+	$(BIN)/python -m benchmarks.report
 
 pictures: $(VENV)/installed
 	$(BIN)/python tools/readme_pictures.py $(DEMO) docs/images

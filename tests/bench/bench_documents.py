@@ -17,6 +17,7 @@ MACHINE = {
     "versions": {"numpy": "2.0.0"},
     "blas": "openblas 0.3",
     "thread_settings": {},
+    "load": 0.0,
     "date": "2026-01-01",
 }
 

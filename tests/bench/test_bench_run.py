@@ -1,6 +1,7 @@
 """`minigan bench` as a user calls it, on work that takes no time."""
 
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,8 @@ from minigan.bench.case import Case, Contender, WrongResultError, verify
 from minigan.bench.results import load
 from minigan.bench.timing import Effort
 from minigan.cli import parse
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +126,12 @@ def test_a_mistake_costs_no_measuring(arguments: tuple[str, ...], message: str, 
 def test_kernels_that_are_not_compiled_are_not_measured(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("numba.config.DISABLE_JIT", 1)
     assert bench("ceilings") == (2, "", "minigan: bench measures compiled kernels: unset NUMBA_DISABLE_JIT\n")
+
+
+def test_peers_are_imported_when_they_are_asked_for() -> None:
+    program = "import sys, minigan.bench.run; print(sorted({'torch', 'jax', 'rich', 'matplotlib'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert result.stdout == "[]\n"
 
 
 def test_help_names_the_subjects_and_its_examples_work(bench: Any) -> None:

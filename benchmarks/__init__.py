@@ -1,0 +1,1 @@
+"""What `minigan bench` measured on the machine of record (results/), and how README and docs come from it (report)."""

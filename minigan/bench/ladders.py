@@ -1,0 +1,94 @@
+"""The ladders of `kernels.cpu.ladder`, rung by rung, on products of many sizes; NumPy's BLAS stands beside them."""
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import kernels
+from kernels.geometry import output_size, resolve_padding
+from kernels.types import Array
+
+from .case import Case, Contender
+
+MATMUL_SIZES = (32, 64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
+QUICK_MATMUL_SIZES = (64, 256, 768)
+"""Rows, columns and inner size of a square product."""
+
+CONV_CHANNELS = (8, 16, 32, 64, 128, 256)
+QUICK_CONV_CHANNELS = (8, 64)
+CONV_BATCH, CONV_IMAGE, CONV_KERNEL, CONV_STRIDE = 16, 28, (4, 4), (2, 2)
+"""A 4x4 convolution of stride 2, as in DCGAN, from C channels to as many."""
+
+
+def matmul_cases(quick: bool) -> Iterator[Case]:
+    """Square products y = a b in float32."""
+    for n in QUICK_MATMUL_SIZES if quick else MATMUL_SIZES:
+        flops = 2 * n**3
+        yield Case({"size": n}, partial(_matmul_contenders, n, flops), flops, 3 * 4 * n * n)
+
+
+def _matmul_contenders(n: int, flops: int) -> list[Contender]:
+    a, b = _random((n, n), 0), _random((n, n), 1)
+    y = np.empty((n, n), np.float32)
+    rungs = [
+        _contender(name, partial(rung.run, a, b, y), y)
+        for name, rung in _rungs("MATMUL").items()
+        if flops <= rung.max_flops
+    ]
+    return [_contender("blas", partial(np.matmul, a, b, out=y), y), *rungs]
+
+
+def conv_cases(quick: bool) -> Iterator[Case]:
+    """Convolutions y = x * w in float32, "same" padding."""
+    size = (CONV_IMAGE, CONV_IMAGE)
+    pads = resolve_padding("same", size, CONV_KERNEL, CONV_STRIDE)
+    out = output_size(size, CONV_KERNEL, CONV_STRIDE, pads)
+    for c in QUICK_CONV_CHANNELS if quick else CONV_CHANNELS:
+        x, w, y = (CONV_BATCH, *size, c), (*CONV_KERNEL, c, c), (CONV_BATCH, *out, c)
+        flops = 2 * int(np.prod(w)) * CONV_BATCH * out[0] * out[1]
+        moved = 4 * sum(int(np.prod(shape)) for shape in (x, w, y))
+        yield Case({"channels": c}, partial(_conv_contenders, x, w, y, pads, flops), flops, moved)
+
+
+def _conv_contenders(
+    x_shape: Sequence[int], w_shape: Sequence[int], y_shape: Sequence[int], pads: tuple[int, int, int, int], flops: int
+) -> list[Contender]:
+    x, w, y = _random(x_shape, 0), _random(w_shape, 1), np.empty(y_shape, np.float32)
+    ops = kernels.get_ops("numpy")
+
+    def on_blas() -> None:
+        ops.workspace.reset()
+        ops.conv2d(x, w, CONV_STRIDE, pads, out=y)
+
+    rungs = [
+        _contender(name, partial(rung.run, x, w, CONV_STRIDE, pads, y), y)
+        for name, rung in _rungs("CONV2D").items()
+        if flops <= rung.max_flops
+    ]
+    return [_contender("blas", on_blas, y), *rungs]
+
+
+def _rungs(which: str) -> dict[str, Any]:
+    """The rungs by name, MATMUL or CONV2D; none where this copy of `kernels` has no ladder."""
+    try:
+        return dict(getattr(importlib.import_module("kernels.cpu.ladder"), which))
+    except ModuleNotFoundError:
+        return {}
+
+
+def _contender(name: str, run: Callable[[], object], y: Array) -> Contender:
+    """A contender that writes into y, which all of a case share."""
+
+    def result() -> tuple[Array]:
+        y.fill(np.nan)
+        run()
+        return (y.copy(),)
+
+    return Contender(name, run, result)
+
+
+def _random(shape: Sequence[int], seed: int) -> Array:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
