@@ -17,12 +17,12 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from numba import prange
 
 from ..types import Array
 from .epilogue import finish, place
+from .fork import fork
 from .jit import kernel, parallel_kernel
-from .microkernel import TILE_BYTES, TILE_ROWS, multiply_panels, tile_width
+from .microkernel import TILE_BYTES, TILE_ROWS, multiply_tile, tile_width
 from .packing import PANEL_PAD, pack_column_rows, pack_columns, pack_row_columns, pack_rows
 
 KC = 512
@@ -33,14 +33,12 @@ ROWS_PER_ITEM = 16 * TILE_ROWS
 """With fewer than FEW_PANELS panels of B the rows of y are split too, in items of at least ROWS_PER_ITEM."""
 
 
-@kernel
 def block_depth(k: int) -> int:
     """Depth of the blocks of K: equal parts of at most KC, rounded up to a multiple of 8, at least 8."""
     blocks = max(1, (k + KC - 1) // KC)
     return max(((k + blocks - 1) // blocks + 7) // 8 * 8, 8)
 
 
-@kernel
 def panels_of(m: int) -> int:
     """Number of A panels."""
     return (m + TILE_ROWS - 1) // TILE_ROWS
@@ -50,6 +48,9 @@ def scratch_sizes(m: int, k: int, dtype: np.dtype) -> tuple[int, int]:
     """Numbers of scratch: for all A panels of one block, and for each thread a B panel and a micro-tile."""
     depth, width = block_depth(k), TILE_BYTES // dtype.itemsize
     return panels_of(m) * (TILE_ROWS * depth + PANEL_PAD), (depth + TILE_ROWS) * width
+
+
+_block_depth, _panels_of = kernel(block_depth), kernel(panels_of)
 
 
 class Product(NamedTuple):
@@ -68,7 +69,7 @@ class Product(NamedTuple):
 
 
 @kernel
-def pack_a(p: Product, a: Array, k0: int, depth: int, panel: int, panels: Array) -> None:
+def pack_a(panel: int, p: Product, a: Array, k0: int, depth: int, panels: Array) -> None:
     """Pack A panel number `panel` of the block [k0, k0 + depth)."""
     row = panel * TILE_ROWS
     rows = min(TILE_ROWS, p.m - row)
@@ -80,64 +81,51 @@ def pack_a(p: Product, a: Array, k0: int, depth: int, panel: int, panels: Array)
 
 
 @kernel
-def multiply_panel(
-    p: Product, panels: Array, first: int, end: int, depth: int, b_panel: Array, column: int, add: bool, y: Array
-) -> None:
-    """A panels [first, end) times one B panel, into the columns of y from `column` on.
-
-    A tile that sticks out of y is computed in full behind the B panel, and what belongs to y copied from there.
-    """
-    width, edge = tile_width(y), depth * tile_width(y)
-    columns = min(width, p.n - column)
-    for panel in range(first, end):
-        row = panel * TILE_ROWS
-        start = panel * (TILE_ROWS * depth + PANEL_PAD)
-        if row + TILE_ROWS <= p.m and columns == width:
-            multiply_panels(depth, panels, start, TILE_ROWS, b_panel, 0, width, y, row * p.n + column, p.n, add)
-        else:
-            multiply_panels(depth, panels, start, TILE_ROWS, b_panel, 0, width, b_panel, edge, width, False)
-            for i in range(min(TILE_ROWS, p.m - row)):
-                place(b_panel, edge + i * width, y, (row + i) * p.n + column, columns, add)
-
-
-@kernel
 def multiply_item(
-    p: Product,
     item: int,
+    p: Product,
     row_blocks: int,
     panels: Array,
     b: Array,
     k0: int,
     depth: int,
-    b_panel: Array,
+    buffers: Array,
     bias: Array,
     y: Array,
 ) -> None:
-    """One panel of B, packed, times one of `row_blocks` blocks of A panels."""
-    width, total = tile_width(y), panels_of(p.m)
+    """One panel of B, packed, times one of `row_blocks` blocks of A panels.
+
+    A tile that sticks out of y is computed in full behind the B panel, and what belongs to y copied from there.
+    """
+    width, total, b_panel = tile_width(y), _panels_of(p.m), buffers[numba.get_thread_id()]
     column, block = item // row_blocks * width, item % row_blocks
-    columns = min(width, p.n - column)
-    first, end = total * block // row_blocks, total * (block + 1) // row_blocks
+    columns, edge = min(width, p.n - column), depth * width
     if p.trans_b:
         pack_column_rows(b, column * p.ldb + k0, p.ldb, depth, columns, b_panel, 0)
     else:
         pack_columns(b, k0 * p.ldb + column, p.ldb, depth, columns, b_panel, 0)
-    multiply_panel(p, panels, first, end, depth, b_panel, column, p.accumulate or k0 > 0, y)
-    if k0 + depth == p.k and (bias.size or p.code):
-        for row in range(first * TILE_ROWS, min(p.m, end * TILE_ROWS)):
-            finish(y, row * p.n + column, columns, bias, column, p.code, p.slope)
+    add, last = p.accumulate or k0 > 0, k0 + depth == p.k
+    for panel in range(total * block // row_blocks, total * (block + 1) // row_blocks):
+        row, start = panel * TILE_ROWS, panel * (TILE_ROWS * depth + PANEL_PAD)
+        rows, target = min(TILE_ROWS, p.m - row), row * p.n + column
+        if rows == TILE_ROWS and columns == width:
+            multiply_tile(depth, panels, start, TILE_ROWS, b_panel, 0, width, y, target, p.n, add)
+        else:
+            multiply_tile(depth, panels, start, TILE_ROWS, b_panel, 0, width, b_panel, edge, width, False)
+            for i in range(rows):
+                place(b_panel, edge + i * width, y, target + i * p.n, columns, add)
+        if last and (bias.size or p.code):
+            for i in range(rows):
+                finish(y, target + i * p.n, columns, bias, column, p.code, p.slope)
 
 
 @parallel_kernel
 def matmul(p: Product, a: Array, b: Array, bias: Array, y: Array, panels: Array, buffers: Array) -> None:
     """The product, with scratch of `scratch_sizes`: all A panels of a block, and a row of `buffers` for each thread."""
-    total = panels_of(p.m)
     b_panels = (p.n + tile_width(y) - 1) // tile_width(y)
     row_blocks = 1 if b_panels >= FEW_PANELS else max(1, min(p.m // ROWS_PER_ITEM, FEW_PANELS // max(b_panels, 1)))
-    block = block_depth(p.k)
+    block = _block_depth(p.k)
     for k0 in range(0, max(p.k, 1), block):
         depth = min(block, p.k - k0)
-        for panel in prange(total):
-            pack_a(p, a, k0, depth, np.int64(panel), panels)  # prange counts in uint64
-        for item in prange(b_panels * row_blocks):
-            multiply_item(p, np.int64(item), row_blocks, panels, b, k0, depth, buffers[numba.get_thread_id()], bias, y)
+        fork(pack_a, _panels_of(p.m), (p, a, k0, depth, panels))
+        fork(multiply_item, b_panels * row_blocks, (p, row_blocks, panels, b, k0, depth, buffers, bias, y))

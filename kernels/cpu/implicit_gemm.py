@@ -16,10 +16,10 @@ without, is KH KW/(SH SW) times the image, written and read.
 
 import numba
 import numpy as np
-from numba import prange
 
 from ..types import Array
 from .epilogue import finish
+from .fork import fork
 from .jit import kernel, parallel_kernel
 from .microkernel import TILE_BYTES, TILE_ROWS, multiply_rows, tile_width
 from .packing import pack_column_rows, pack_columns
@@ -46,43 +46,50 @@ def scratch_sizes(sampling: Sampling, dtype: np.dtype) -> tuple[int, int]:
     return sampling.segments * sampling.length * padded, BLOCK_TILES * TILE_ROWS * padded
 
 
+@kernel
+def _pad_image(n: int, x: Array, height: int, width: int, pads: Array, padded: Array) -> None:
+    top, bottom, left, right = pads[0], pads[1], pads[2], pads[3]
+    row = left + width + right
+    at = n * (top + height + bottom) * row
+    clear_run(padded, at, top * row)
+    for i in range(height):
+        start = at + (top + i) * row
+        clear_run(padded, start, left)
+        copy_run(x, (n * height + i) * width, padded, start + left, width)
+        clear_run(padded, start + left + width, right)
+    clear_run(padded, at + (top + height) * row, bottom * row)
+
+
 @parallel_kernel
 def pad_image(x: Array, height: int, width: int, pads: Array, padded: Array) -> None:
     """x (N, H, W*C) flat into the middle of `padded`, with zeros around: pads = (top, bottom, left*C, right*C)."""
-    top, bottom, left, right = pads[0], pads[1], pads[2], pads[3]
-    row = left + width + right
-    image = (top + height + bottom) * row
-    for n in prange(x.size // max(height * width, 1)):
-        at = n * image
-        clear_run(padded, at, top * row)
-        for i in range(height):
-            start = at + (top + i) * row
-            clear_run(padded, start, left)
-            copy_run(x, (n * height + i) * width, padded, start + left, width)
-            clear_run(padded, start + left + width, right)
-        clear_run(padded, at + (top + height) * row, bottom * row)
+    fork(_pad_image, x.size // max(height * width, 1), (x, height, width, pads, padded))
 
 
-@parallel_kernel
-def pack_weights(w: Array, k: int, columns: int, panels: Array) -> None:
-    """B panels of w (K, O) for the forward pass."""
+@kernel
+def _pack_weights(
+    panel: int, w: Array, entries: Array, inner: int, columns: int, transposed: bool, panels: Array
+) -> None:
     width = tile_width(w)
-    for panel in prange((columns + width - 1) // width):
-        column = panel * width
-        pack_columns(w, column, columns, k, min(width, columns - column), panels, panel * k * width)
-
-
-@parallel_kernel
-def pack_weights_transposed(w: Array, entries: Array, inner: int, columns: int, panels: Array) -> None:
-    """B panels (entries*inner, columns) of w (KH*KW, columns, inner) for an input gradient, entries in given order."""
-    width = tile_width(w)
-    k = entries.size * inner
-    for panel in prange((columns + width - 1) // width):
-        column = panel * width
-        for e in range(entries.size):
+    column, k = panel * width, entries.size * inner
+    for e in range(entries.size):
+        at = (panel * k + e * inner) * width
+        if transposed:
             start = (entries[e] * columns + column) * inner
-            at = (panel * k + e * inner) * width
             pack_column_rows(w, start, inner, inner, min(width, columns - column), panels, at)
+        else:
+            start = entries[e] * inner * columns + column
+            pack_columns(w, start, columns, inner, min(width, columns - column), panels, at)
+
+
+@parallel_kernel
+def pack_weights(w: Array, entries: Array, inner: int, columns: int, transposed: bool, panels: Array) -> None:
+    """B panels (entries*inner, columns) of w (KH*KW, inner, columns), its entries in the given order.
+
+    transposed: w is (KH*KW, columns, inner), as an input gradient sees it.
+    """
+    width = tile_width(w)
+    fork(_pack_weights, (columns + width - 1) // width, (w, entries, inner, columns, transposed, panels))
 
 
 @kernel
@@ -126,6 +133,33 @@ def multiply_block(s: Sampling, tiles: int, source: Array, source_at: Array, pan
                 )
 
 
+@kernel
+def _convolve_block(
+    b: int,
+    s: Sampling,
+    blocks: int,
+    source: Array,
+    panels: Array,
+    bias: Array,
+    code: int,
+    slope: float,
+    y: Array,
+    results: Array,
+    offsets: Array,
+) -> None:
+    slot, total = numba.get_thread_id(), s.images * s.height * s.width
+    tiles = (total + TILE_ROWS - 1) // TILE_ROWS
+    stride = (s.columns + tile_width(y) - 1) // tile_width(y) * tile_width(y)
+    first, end = tiles * b // blocks, tiles * (b + 1) // blocks
+    row, rows = first * TILE_ROWS, (end - first) * TILE_ROWS
+    source_at, target_at = offsets[slot, 0], offsets[slot, 1]
+    locate_rows(s, row, rows, source_at, target_at)
+    multiply_block(s, end - first, source, source_at, panels, results[slot])
+    for r in range(min(rows, total - row)):
+        copy_run(results[slot], r * stride, y, target_at[r], s.columns)
+        finish(y, target_at[r], s.columns, bias, 0, code, slope)
+
+
 @parallel_kernel
 def convolve(
     s: Sampling,
@@ -140,16 +174,4 @@ def convolve(
     offsets: Array,
 ) -> None:
     """y = f(patches(source) @ panels + bias); scratch: `results` and `offsets` (2, rows of a block) for each thread."""
-    total = s.images * s.height * s.width
-    tiles = (total + TILE_ROWS - 1) // TILE_ROWS
-    stride = (s.columns + tile_width(y) - 1) // tile_width(y) * tile_width(y)
-    for b in prange(blocks):
-        slot = numba.get_thread_id()
-        first, end = tiles * b // blocks, tiles * (b + 1) // blocks
-        row, rows = first * TILE_ROWS, (end - first) * TILE_ROWS
-        source_at, target_at = offsets[slot, 0], offsets[slot, 1]
-        locate_rows(s, row, rows, source_at, target_at)
-        multiply_block(s, end - first, source, source_at, panels, results[slot])
-        for r in range(min(rows, total - row)):
-            copy_run(results[slot], r * stride, y, target_at[r], s.columns)
-            finish(y, target_at[r], s.columns, bias, 0, code, slope)
+    fork(_convolve_block, blocks, (s, blocks, source, panels, bias, code, slope, y, results, offsets))

@@ -110,7 +110,8 @@ def parallel_kernel(function: Function | None = None, *, fastmath: frozenset[str
     """Compile a function that Python calls and that spreads its `prange` loops over the threads."""
     if function is None:
         return functools.partial(parallel_kernel, fastmath=fastmath)
-    compiled = _compiled(function, fastmath=set(fastmath), parallel=_PRANGE_ONLY)
+    parallel = {"parallel": _PRANGE_ONLY} if "prange" in function.__code__.co_names else {}
+    compiled = _compiled(function, fastmath=set(fastmath), **parallel)
     return compiled if _LAUNCH_TOGETHER else _one_at_a_time(compiled)
 
 

@@ -230,3 +230,21 @@ def _write_twin(tile: Array, c: Array, c_start: int, ldc: int, add: bool) -> Non
 
 if numba.config.DISABLE_JIT:
     multiply_panels, multiply_rows = _multiply_panels_twin, _multiply_rows_twin
+
+
+@kernel
+def multiply_tile(
+    k: int,
+    a: Array,
+    a_start: int,
+    lda: int,
+    b: Array,
+    b_start: int,
+    ldb: int,
+    c: Array,
+    c_start: int,
+    ldc: int,
+    add: bool,
+) -> None:
+    """`multiply_panels` as a function: compiled once, whatever the number of places that call it."""
+    multiply_panels(k, a, a_start, lda, b, b_start, ldb, c, c_start, ldc, add)

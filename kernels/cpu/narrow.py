@@ -14,13 +14,12 @@ Floor: 2 N HO WO KH KW C O FLOPs; dy, w and dx once each. The columns of one ima
 
 import numba
 import numpy as np
-from numba import prange
 
 from ..types import Array
 from .epilogue import finish
+from .fork import fork
 from .jit import kernel, parallel_kernel
 from .microkernel import TILE_BYTES, TILE_ROWS, multiply_rows, tile_width
-from .packing import pack_column_rows
 
 
 def wins(channels: int, dtype: np.dtype) -> bool:
@@ -33,15 +32,6 @@ def scratch_sizes(pixels: int, entries: int, inner: int, dtype: np.dtype) -> tup
     width = TILE_BYTES // dtype.itemsize
     padded = -(-entries // width) * width
     return inner * padded, -(-pixels // TILE_ROWS) * TILE_ROWS * padded
-
-
-@parallel_kernel
-def pack_entries(w: Array, inner: int, entries: int, panels: Array) -> None:
-    """B panels (O, W) of w^T for w (KH*KW*C, O)."""
-    width = tile_width(w)
-    for panel in prange((entries + width - 1) // width):
-        first = panel * width
-        pack_column_rows(w, first * inner, inner, inner, min(width, entries - first), panels, panel * inner * width)
 
 
 @kernel
@@ -59,6 +49,48 @@ def multiply_image(
             multiply_rows(
                 1, inner, dy, 0, rows, 0, 0, panels, panel * inner * width, columns, at, b_panels * width, False
             )
+
+
+@kernel
+def _input_grad_image(
+    n: int,
+    dy: Array,
+    windows: tuple[int, int],
+    inner: int,
+    panels: Array,
+    kernel_size: tuple[int, int],
+    stride: tuple[int, int],
+    before: tuple[int, int],
+    size: tuple[int, int],
+    channels: int,
+    bias: Array,
+    code: int,
+    slope: float,
+    dx: Array,
+    rows: Array,
+    columns: Array,
+) -> None:
+    pixels, entries = windows[0] * windows[1], kernel_size[0] * kernel_size[1] * channels
+    padded = (entries + tile_width(dy) - 1) // tile_width(dy) * tile_width(dy)
+    image = size[0] * size[1] * channels
+    slot = numba.get_thread_id()
+    multiply_image(dy, n * pixels * inner, pixels, inner, entries, panels, rows[slot], columns[slot])
+    start = n * image
+    for k in range(image):
+        dx[start + k] = bias[k % channels] if bias.size else 0
+    for i in range(windows[0]):
+        for a in range(kernel_size[0]):
+            r = i * stride[0] + a - before[0]
+            if r < 0 or r >= size[0]:
+                continue
+            for j in range(windows[1]):
+                left = j * stride[1] - before[1]
+                first, end = max(0, -left), min(kernel_size[1], size[1] - left)
+                at = start + (r * size[1] + left) * channels
+                column = (i * windows[1] + j) * padded + a * kernel_size[1] * channels
+                for k in range(first * channels, end * channels):
+                    dx[at + k] += columns[slot, column + k]
+    finish(dx, start, image, bias[:0], 0, code, slope)
 
 
 @parallel_kernel
@@ -80,25 +112,22 @@ def input_grad(
     columns: Array,
 ) -> None:
     """dx (N, H, W, C) = f(col2im(dy @ w^T) + bias); `before` = (top, left); a row of `rows`, `columns` per thread."""
-    pixels, entries = windows[0] * windows[1], kernel_size[0] * kernel_size[1] * channels
-    padded = (entries + tile_width(dy) - 1) // tile_width(dy) * tile_width(dy)
     image = size[0] * size[1] * channels
-    for n in prange(dx.size // image):
-        slot = numba.get_thread_id()
-        multiply_image(dy, n * pixels * inner, pixels, inner, entries, panels, rows[slot], columns[slot])
-        start = n * image
-        for k in range(image):
-            dx[start + k] = bias[k % channels] if bias.size else 0
-        for i in range(windows[0]):
-            for a in range(kernel_size[0]):
-                r = i * stride[0] + a - before[0]
-                if r < 0 or r >= size[0]:
-                    continue
-                for j in range(windows[1]):
-                    left = j * stride[1] - before[1]
-                    first, end = max(0, -left), min(kernel_size[1], size[1] - left)
-                    at = start + (r * size[1] + left) * channels
-                    column = (i * windows[1] + j) * padded + a * kernel_size[1] * channels
-                    for k in range(first * channels, end * channels):
-                        dx[at + k] += columns[slot, column + k]
-        finish(dx, start, image, bias[:0], 0, code, slope)
+    arguments = (
+        dy,
+        windows,
+        inner,
+        panels,
+        kernel_size,
+        stride,
+        before,
+        size,
+        channels,
+        bias,
+        code,
+        slope,
+        dx,
+        rows,
+        columns,
+    )
+    fork(_input_grad_image, dx.size // image, arguments)

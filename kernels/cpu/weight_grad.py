@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from numba import prange
 
 from ..types import Array
 from .epilogue import place
+from .fork import fork
 from .jit import kernel, parallel_kernel
-from .microkernel import TILE_BYTES, TILE_ROWS, multiply_panels, tile_width
+from .microkernel import TILE_BYTES, TILE_ROWS, multiply_tile, tile_width
 from .packing import PANEL_PAD, pack_columns
 from .sampling import Sampling
 from .vector import clear_run, copy_run
@@ -128,7 +128,7 @@ def multiply_chunk(
             for panel in range(end_panel - first_panel):
                 start = panel * (DEPTH * TILE_ROWS + PANEL_PAD)
                 c_at = (panel * TILE_ROWS * b_panels + b_panel) * width
-                multiply_panels(
+                multiply_tile(
                     depth,
                     a_panels,
                     start,
@@ -143,16 +143,56 @@ def multiply_chunk(
                 )
 
 
+@kernel
+def _pack_dy(item: int, dy: Array, patches: int, columns: int, panels: Array) -> None:
+    width, blocks = tile_width(dy), (patches + DEPTH - 1) // DEPTH
+    panel, first = item // blocks, item % blocks * DEPTH
+    column, rows = panel * width, min(DEPTH, patches - first)
+    at = (panel * patches + first) * width
+    pack_columns(dy, first * columns + column, columns, rows, min(width, columns - column), panels, at)
+
+
 @parallel_kernel
 def pack_dy(dy: Array, patches: int, columns: int, panels: Array) -> None:
     """B panels (patches, W) of dy (patches, O)."""
     width = tile_width(dy)
-    blocks = (patches + DEPTH - 1) // DEPTH
-    for item in prange((columns + width - 1) // width * blocks):
-        panel, first = item // blocks, item % blocks * DEPTH
-        column, rows = panel * width, min(DEPTH, patches - item % blocks * DEPTH)
-        at = (panel * patches + first) * width
-        pack_columns(dy, first * columns + column, columns, rows, min(width, columns - column), panels, at)
+    items = (columns + width - 1) // width * ((patches + DEPTH - 1) // DEPTH)
+    fork(_pack_dy, items, (dy, patches, columns, panels))
+
+
+@kernel
+def _weight_grad_item(
+    item: int,
+    s: Sampling,
+    parts: Partition,
+    source: Array,
+    dy_panels: Array,
+    dw: Array,
+    accumulate: bool,
+    partials: Array,
+    offsets: Array,
+    a_panels: Array,
+    blocks: Array,
+) -> None:
+    slot, width = numba.get_thread_id(), tile_width(source)
+    entries, patches = s.segments * s.length, s.images * s.height * s.width
+    panels, padded = (entries + TILE_ROWS - 1) // TILE_ROWS, (s.columns + width - 1) // width * width
+    b, chunk, block = item % parts.row_blocks, item // parts.row_blocks, blocks[slot]
+    first, end = panels * b // parts.row_blocks, panels * (b + 1) // parts.row_blocks
+    from_patch, to_patch = patches * chunk // parts.chunks, patches * (chunk + 1) // parts.chunks
+    multiply_chunk(s, first, end, from_patch, to_patch, source, dy_panels, offsets[slot], a_panels[slot], block)
+    for row in range(first * TILE_ROWS, min(end * TILE_ROWS, entries)):
+        result, at = (row - first * TILE_ROWS) * padded, row * s.columns
+        if parts.chunks > 1:
+            copy_run(block, result, partials, chunk * entries * s.columns + at, s.columns)
+        else:
+            place(block, result, dw, at, s.columns, accumulate)
+
+
+@kernel
+def _add_chunks(row: int, columns: int, chunks: int, size: int, partials: Array, dw: Array, accumulate: bool) -> None:
+    for chunk in range(chunks):
+        place(partials, chunk * size + row * columns, dw, row * columns, columns, accumulate or chunk > 0)
 
 
 @parallel_kernel
@@ -169,34 +209,8 @@ def weight_grad(
     blocks: Array,
 ) -> None:
     """dw (+)= patches^T dy. Scratch as in `scratch_sizes`; `offsets`, `a_panels`, `blocks` have a row a thread."""
-    width = tile_width(source)
-    entries, patches = s.segments * s.length, s.images * s.height * s.width
-    panels = (entries + TILE_ROWS - 1) // TILE_ROWS
-    padded = (s.columns + width - 1) // width * width
-    for item in prange(parts.row_blocks * parts.chunks):
-        slot = numba.get_thread_id()
-        b, chunk = int(item % parts.row_blocks), int(item // parts.row_blocks)
-        first, end = panels * b // parts.row_blocks, panels * (b + 1) // parts.row_blocks
-        multiply_chunk(
-            s,
-            first,
-            end,
-            patches * chunk // parts.chunks,
-            patches * (chunk + 1) // parts.chunks,
-            source,
-            dy_panels,
-            offsets[slot],
-            a_panels[slot],
-            blocks[slot],
-        )
-        for row in range(first * TILE_ROWS, min(end * TILE_ROWS, entries)):
-            result, at = (row - first * TILE_ROWS) * padded, row * s.columns
-            if parts.chunks > 1:
-                place(blocks[slot], result, partials, chunk * entries * s.columns + at, s.columns, False)
-            else:
-                place(blocks[slot], result, dw, at, s.columns, accumulate)
+    entries = s.segments * s.length
+    arguments = (s, parts, source, dy_panels, dw, accumulate, partials, offsets, a_panels, blocks)
+    fork(_weight_grad_item, parts.row_blocks * parts.chunks, arguments)
     if parts.chunks > 1:
-        for row in prange(entries):
-            at = row * s.columns
-            for chunk in range(parts.chunks):
-                place(partials, chunk * entries * s.columns + at, dw, at, s.columns, accumulate or chunk > 0)
+        fork(_add_chunks, entries, (s.columns, parts.chunks, entries * s.columns, partials, dw, accumulate))

@@ -20,7 +20,8 @@ def conv2d(
     with ops.scratch():
         source = padded(ops, x, pads)
         panels = ops.empty((implicit_gemm.scratch_sizes(s, ops.dtype)[0],))
-        implicit_gemm.pack_weights(flat(w), s.segments * s.length, s.columns, panels)
+        order = np.arange(w.shape[0] * w.shape[1])
+        implicit_gemm.pack_weights(flat(w), order, w.shape[2], s.columns, False, panels)
         _convolve(ops, s, source, panels, bias, act, y)
 
 
@@ -38,7 +39,7 @@ def input_grad(
             with ops.scratch():
                 panels = ops.empty((implicit_gemm.scratch_sizes(s, ops.dtype)[0],))
                 order = np.array([a * w.shape[1] + b for a, b in entries], np.int64)
-                implicit_gemm.pack_weights_transposed(flat(w), order, w.shape[3], s.columns, panels)
+                implicit_gemm.pack_weights(flat(w), order, w.shape[3], s.columns, True, panels)
                 _convolve(ops, s, source, panels, bias, act, dx)
 
 
@@ -70,7 +71,7 @@ def _input_grad_by_columns(
     packed, columns = narrow.scratch_sizes(windows[0] * windows[1], kh * kw * c, o, ops.dtype)
     with ops.scratch():
         panels = ops.empty((packed,))
-        narrow.pack_entries(flat(w), o, kh * kw * c, panels)
+        implicit_gemm.pack_weights(flat(w), np.arange(1), o, kh * kw * c, True, panels)
         narrow.input_grad(
             flat(dy),
             windows,

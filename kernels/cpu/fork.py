@@ -1,0 +1,76 @@
+"""Work items on all threads: `fork(body, count, arguments)` runs body(item, *arguments) for item = 0..count-1.
+
+Numba's own `prange` does the same, and builds a universal function around every loop, which takes four times as long to
+compile. Here a loop costs one small function in LLVM's representation, which unpacks the arguments and calls the body;
+Numba's thread pool (OpenMP, TBB or its work queue, whatever `prange` would have used) runs it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.ufunc.parallel import _launch_threads
+
+_launch_threads()  # makes the pool's functions known to LLVM, which compiled code from the disk needs too
+
+_INT64, _BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
+_BODY = ir.FunctionType(ir.VoidType(), [_BYTES.as_pointer(), _INT64.as_pointer(), _INT64.as_pointer(), _BYTES])
+
+
+@intrinsic
+def fork(typing: Any, body: Any, count: Any, arguments: Any) -> Any:
+    """Run body(item, *arguments) for item = 0..count-1, each thread a range of neighbouring items."""
+    inner = body.get_call_type(typing, (types.intp, *arguments.types), {})
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> Any:
+        _, items, packed = values
+        values = cgutils.unpack_tuple(builder, packed)
+        block = cgutils.alloca_once(builder, ir.LiteralStructType([value.type for value in values]))
+        for i, value in enumerate(values):
+            builder.store(value, cgutils.gep_inbounds(builder, block, 0, i))
+        run = _range_of_items(context, builder.module, body, inner, block.type)
+        one, nothing = cgutils.alloca_once_value(builder, _INT64(1)), cgutils.alloca_once(builder, _BYTES)
+        builder.store(ir.Constant(_BYTES, None), nothing)
+        threads = builder.call(
+            cgutils.get_or_insert_function(builder.module, ir.FunctionType(_INT64, []), "get_num_threads"), []
+        )
+        launch = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [_BYTES] * 5 + [_INT64] * 3), "numba_parallel_for"
+        )
+        counted = cgutils.alloca_once_value(builder, items)
+        pointers = [builder.bitcast(p, _BYTES) for p in (run, nothing, counted, one, block)]
+        builder.call(launch, [*pointers, _INT64(0), _INT64(1), threads])
+        return context.get_dummy_value()
+
+    return types.void(body, types.intp, arguments), codegen
+
+
+def _range_of_items(context: Any, module: ir.Module, body: Any, signature: Any, block_type: ir.Type) -> ir.Function:
+    """The function that a thread calls: arguments[0] is its first item (as an address), counts[0] how many it has."""
+    compiled = body.dispatcher.get_compile_result(signature)
+    context.active_code_library.add_linking_library(compiled.library)
+    function = ir.Function(module, _BODY, name=module.get_unique_name(f"items.{compiled.fndesc.unique_name}"))
+    function.linkage = "internal"
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    starts, counts, _, data = function.args
+    block = builder.bitcast(data, block_type)
+    values = [builder.load(cgutils.gep_inbounds(builder, block, 0, i)) for i in range(len(signature.args) - 1)]
+    first = builder.ptrtoint(builder.load(starts), _INT64)
+    with cgutils.for_range(builder, builder.load(counts)) as loop:
+        item = builder.add(first, loop.index)
+        context.call_internal_no_propagate(builder, compiled.fndesc, signature, [item, *values])
+    builder.ret_void()
+    return function
+
+
+def _fork_twin(body: Callable[..., None], count: int, arguments: tuple[Any, ...]) -> None:
+    for item in range(count):
+        body(item, *arguments)
+
+
+if numba.config.DISABLE_JIT:
+    fork = _fork_twin
