@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .activations import Activation, activation
-from .contract import Ops, Reuse
+from .contract import Ops
 from .reference import NumpyOps
 from .rng import CounterRng, Use
 from .workspace import Workspace

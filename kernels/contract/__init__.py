@@ -8,7 +8,7 @@ from abc import ABC
 
 from .elementwise import ElementwiseOps
 from .norms import NormOps
-from .products import ProductOps, Reuse
+from .products import ProductOps
 from .updates import UpdateOps
 from .windows import WindowOps
 
@@ -23,4 +23,4 @@ class Ops(ProductOps, ElementwiseOps, NormOps, WindowOps, UpdateOps, ABC):
     """
 
 
-__all__ = ["Ops", "Reuse"]
+__all__ = ["Ops"]

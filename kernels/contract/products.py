@@ -5,27 +5,11 @@ convolution; HO, WO, O = height, width, channels of its narrow side; KH, KW = ke
 """
 
 from abc import abstractmethod
-from typing import NamedTuple
 
 from ..activations import Activation, fusable
 from ..geometry import output_size
 from ..types import Array, Pads, Pair
 from .base import OpsBase, require
-
-
-class Reuse(NamedTuple):
-    """What a backend found out about operands of a convolution and may need again, by operand: "x", "w" or "dy".
-
-    The three products of a layer share operands: a transform of x that conv2d made serves conv2d_weight_grad too. A
-    layer begins with an empty one, hands it to its forward product, and hands `branch()` of it to the products of each
-    backward sweep; so what was kept of one dy never meets another. A backend may ignore it.
-    """
-
-    kept: dict[str, Array]
-
-    def branch(self) -> "Reuse":
-        """A copy, to be extended on its own."""
-        return Reuse(dict(self.kept))
 
 
 class ProductOps(OpsBase):
@@ -73,7 +57,6 @@ class ProductOps(OpsBase):
         bias: Array | None = None,
         activation: Activation | None = None,
         out: Array | None = None,
-        reuse: Reuse | None = None,
     ) -> Array:
         """Cross-correlation of x (N, H, W, C) with w (KH, KW, C, O) -> (N, HO, WO, O); bias (O,)."""
         self.check_float("conv2d", x=x, w=w, bias=bias)
@@ -92,7 +75,7 @@ class ProductOps(OpsBase):
         act = fusable(activation, "conv2d")
         y = self.output("conv2d", (x.shape[0], height, width, w.shape[3]), out, x, w, bias)
         self.calls["conv2d"] += 1
-        self._conv2d(x, w, stride, pads, bias, act, y, reuse)
+        self._conv2d(x, w, stride, pads, bias, act, y)
         return y
 
     def conv2d_input_grad(
@@ -106,7 +89,6 @@ class ProductOps(OpsBase):
         bias: Array | None = None,
         activation: Activation | None = None,
         out: Array | None = None,
-        reuse: Reuse | None = None,
     ) -> Array:
         """Adjoint of conv2d in x: dy (N, HO, WO, O), w (KH, KW, C, O) -> (N, H, W, C) with (H, W) = size.
 
@@ -129,7 +111,7 @@ class ProductOps(OpsBase):
         act = fusable(activation, op)
         dx = self.output(op, (dy.shape[0], *size, w.shape[2]), out, dy, w, bias)
         self.calls[op] += 1
-        self._conv2d_input_grad(dy, w, stride, pads, bias, act, dx, reuse)
+        self._conv2d_input_grad(dy, w, stride, pads, bias, act, dx)
         return dx
 
     def conv2d_weight_grad(
@@ -142,7 +124,6 @@ class ProductOps(OpsBase):
         *,
         out: Array | None = None,
         accumulate: bool = False,
-        reuse: Reuse | None = None,
     ) -> Array:
         """Adjoint of conv2d in w: x (N, H, W, C), dy (N, HO, WO, O) -> (KH, KW, C, O) with (KH, KW) = kernel."""
         op = "conv2d_weight_grad"
@@ -158,7 +139,7 @@ class ProductOps(OpsBase):
         self._check_accumulate(op, out, accumulate, None, None)
         dw = self.output(op, (*kernel, x.shape[3], dy.shape[3]), out, x, dy)
         self.calls[op] += 1
-        self._conv2d_weight_grad(x, dy, stride, pads, dw, accumulate, reuse)
+        self._conv2d_weight_grad(x, dy, stride, pads, dw, accumulate)
         return dw
 
     @staticmethod
@@ -195,31 +176,15 @@ class ProductOps(OpsBase):
 
     @abstractmethod
     def _conv2d(
-        self,
-        x: Array,
-        w: Array,
-        stride: Pair,
-        pads: Pads,
-        bias: Array | None,
-        act: Activation | None,
-        y: Array,
-        reuse: Reuse | None,
+        self, x: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, y: Array
     ) -> None: ...
 
     @abstractmethod
     def _conv2d_input_grad(
-        self,
-        dy: Array,
-        w: Array,
-        stride: Pair,
-        pads: Pads,
-        bias: Array | None,
-        act: Activation | None,
-        dx: Array,
-        reuse: Reuse | None,
+        self, dy: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, dx: Array
     ) -> None: ...
 
     @abstractmethod
     def _conv2d_weight_grad(
-        self, x: Array, dy: Array, stride: Pair, pads: Pads, dw: Array, accumulate: bool, reuse: Reuse | None
+        self, x: Array, dy: Array, stride: Pair, pads: Pads, dw: Array, accumulate: bool
     ) -> None: ...

@@ -23,9 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..types import Array, Pads, Pair, Shape
-from .target import TARGET
 
-TILE_ROWS = TARGET.tile_rows
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
 LARGEST_TILE = 4
 MOST_TAPS = 3
@@ -74,84 +72,86 @@ class Geometry(NamedTuple):
     kernel_h: int
     stride_v: int
     stride_h: int
-    u_row: int  # distance of two rows of U
-    z_row: int  # of Z
+    patch: int  # K = SH SW C, the channels of all phases side by side
 
 
-class Tile(NamedTuple):
-    """A tile of an image, as a row of `Plan.tiles`."""
+class Kind(NamedTuple):
+    """A size of tile, as a row of `Plan.kinds`. Its tiles in the batch are numbered image by image."""
 
-    top: int  # first output
-    left: int
     m_v: int
     m_h: int
     n_v: int
     n_h: int
-    point: int  # first point of its kind, n_v x n_h in all
-    number: int  # which of its kind it is in its image
-    of_kind: int  # how many of its kind there are in an image
+    first_tile: int  # in `Plan.tiles`
+    tiles: int  # in an image
+    y_at: int  # where its lines begin in the partial results of each of the three products
+    x_at: int
+    w_at: int
 
 
 class Plan(NamedTuple):
-    """A Winograd convolution of one shape, as the kernels read it.
-
-    U (transformed input, K = SH SW C columns) and Z (transformed output gradient, O columns) hold a matrix for each
-    point of each kind of tile (m_v x m_h), with a row for each such tile of the batch; V (transformed weights) one
-    matrix (K, O), in panels of W columns.
-    """
+    """A Winograd convolution of one shape, as the kernels read it."""
 
     geometry: Geometry
-    tiles: Array  # (tiles of an image, fields of Tile)
-    points: Array  # (points, 4): rows; where its matrix begins in U, in Z, in V
-    u_size: int
-    z_size: int
-    v_size: int
+    kinds: Array  # (kinds, fields of Kind)
+    tiles: Array  # (tiles of an image, 2): first output row and column
+    lines: Array  # (lines, 4): kind, vertical point, first and end tile: a work item
+    weight_lines: Array  # (lines, 4): the same for the weight gradient, which takes all tiles in one item
+    y_size: int  # numbers of partial results
+    x_size: int
+    w_size: int
     tables: Array  # (2 axes, LARGEST_TILE + 1, 6, ORDER*ORDER): for each m the matrices B^T, B, A^T, A, G, G^T
 
 
 BT, B, AT, A, G, GT = range(6)
 """Places in `Plan.tables`."""
 
+BLOCK_TILES = 128
+"""Tiles in a work item at most."""
+
 
 def row_stride(columns: int, itemsize: int) -> int:
-    """Distance of two rows of U or Z: a cache line more, so that columns do not fall into one set of the cache."""
+    """Distance of two rows of a matrix: a cache line more, so that a column does not fall into one set of the cache."""
     return columns + 64 // itemsize
-
-
-def matrix_size(rows: int, columns: int, itemsize: int) -> int:
-    """Numbers of one matrix of U or Z: whole micro-tiles of rows, and an odd number of cache lines."""
-    return -(-rows // TILE_ROWS) * TILE_ROWS * row_stride(columns, itemsize) + 64 // itemsize
 
 
 @lru_cache(maxsize=256)
 def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, dtype: np.dtype) -> Plan:
     """The plan of the convolution of an image batch `size` (N, H, W) to `outputs` (HO, WO)."""
-    (kh, kw, c, o), itemsize = w_shape, dtype.itemsize
-    taps = taps_of(kh, stride[0]), taps_of(kw, stride[1])
+    (kh, kw, c, o), taps = w_shape, (taps_of(w_shape[0], stride[0]), taps_of(w_shape[1], stride[1]))
     cuts = cut(outputs[0]), cut(outputs[1])
     k = stride[0] * stride[1] * c
-    tiles: list[Tile] = []
-    points: list[tuple[int, int, int, int]] = []
-    u, z, v = 0, 0, 0
-    for m_v, m_h in product(*(sorted(set(lengths)) for lengths in cuts)):
+    kinds: list[Kind] = []
+    tiles: list[Pair] = []
+    lines: list[tuple[int, int, int, int]] = []
+    weight_lines: list[tuple[int, int, int, int]] = []
+    y, x, w = 0, 0, 0
+    for m_v, m_h in product(*(sorted(set(lengths), reverse=True) for lengths in cuts)):
         n_v, n_h = m_v + taps[0] - 1, m_h + taps[1] - 1
         corners = list(product(_starts(cuts[0], m_v), _starts(cuts[1], m_h)))
-        tiles += [
-            Tile(top, left, m_v, m_h, n_v, n_h, len(points), i, len(corners)) for i, (top, left) in enumerate(corners)
-        ]
-        for _ in range(n_v * n_h):
-            rows = size[0] * len(corners)
-            points.append((rows, u, z, v))
-            u += matrix_size(rows, k, itemsize)
-            z += matrix_size(rows, o, itemsize)
-            v += matrix_size(k, o, itemsize)
-    height = max(size[1] + pads[0], *((t.top + t.n_v) * stride[0] for t in tiles))
-    width = max(size[2] + pads[2], *((t.left + t.n_h) * stride[1] for t in tiles))
-    geometry = Geometry(
-        size[0], height, width, c, *outputs, o, kh, kw, *stride, row_stride(k, itemsize), row_stride(o, itemsize)
-    )
+        in_batch = size[0] * len(corners)
+        blocks = -(-in_batch // BLOCK_TILES)
+        for i in range(n_v):
+            weight_lines.append((len(kinds), i, 0, in_batch))
+            lines += [(len(kinds), i, in_batch * b // blocks, in_batch * (b + 1) // blocks) for b in range(blocks)]
+        kinds.append(Kind(m_v, m_h, n_v, n_h, len(tiles), len(corners), y, x, w))
+        tiles += corners
+        y += n_v * m_h * in_batch * row_stride(o, dtype.itemsize)
+        x += n_v * n_h * in_batch * row_stride(k, dtype.itemsize)
+        w += n_v * taps[1] * k * o
+    reach = [
+        max(
+            (t[axis] + kind.n_v if axis == 0 else t[axis] + kind.n_h)
+            for kind in kinds
+            for t in tiles[kind.first_tile : kind.first_tile + kind.tiles]
+        )
+        for axis in (0, 1)
+    ]
+    height, width = max(size[1] + pads[0], reach[0] * stride[0]), max(size[2] + pads[2], reach[1] * stride[1])
+    geometry = Geometry(size[0], height, width, c, *outputs, o, kh, kw, *stride, k)
     tables = np.stack([_tables(lengths, t, dtype) for lengths, t in zip(cuts, taps, strict=True)])
-    return Plan(geometry, np.array(tiles, np.int64), np.array(points, np.int64), u, z, v, tables)
+    arrays = [np.array(rows, np.int64) for rows in (kinds, tiles, lines, weight_lines)]
+    return Plan(geometry, *arrays, y, x, w, tables)
 
 
 def taps_of(kernel: int, stride: int) -> int:

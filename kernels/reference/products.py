@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..activations import Activation
-from ..contract.products import ProductOps, Reuse
+from ..contract.products import ProductOps
 from ..types import Array, Pads, Pair
 
 
@@ -46,15 +46,7 @@ class NumpyProducts(ProductOps):
             epilogue(y, bias, act)
 
     def _conv2d(
-        self,
-        x: Array,
-        w: Array,
-        stride: Pair,
-        pads: Pads,
-        bias: Array | None,
-        act: Activation | None,
-        y: Array,
-        reuse: Reuse | None,
+        self, x: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, y: Array
     ) -> None:
         """y = f(patches(x) @ w + bias)."""
         with self.scratch():
@@ -63,15 +55,7 @@ class NumpyProducts(ProductOps):
         epilogue(y, bias, act)
 
     def _conv2d_input_grad(
-        self,
-        dy: Array,
-        w: Array,
-        stride: Pair,
-        pads: Pads,
-        bias: Array | None,
-        act: Activation | None,
-        dx: Array,
-        reuse: Reuse | None,
+        self, dy: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, dx: Array
     ) -> None:
         """dx = f(col2im(dy @ w.T) + bias)."""
         kh, kw, c, o = w.shape
@@ -82,9 +66,7 @@ class NumpyProducts(ProductOps):
             self._col2im(patches.reshape(n, ho, wo, kh, kw, c), stride, pads, dx)
         epilogue(dx, bias, act)
 
-    def _conv2d_weight_grad(
-        self, x: Array, dy: Array, stride: Pair, pads: Pads, dw: Array, accumulate: bool, reuse: Reuse | None
-    ) -> None:
+    def _conv2d_weight_grad(self, x: Array, dy: Array, stride: Pair, pads: Pads, dw: Array, accumulate: bool) -> None:
         """dw (+)= patches(x).T @ dy."""
         with self.scratch():
             patches = self._im2col(x, (dw.shape[0], dw.shape[1]), stride, pads, (dy.shape[1], dy.shape[2]))

@@ -7,7 +7,7 @@ t(x, w, y) = <conv2d(x, w), y> the three kernels are its partial derivatives, an
 import math
 from typing import Any
 
-from kernels import Activation, Ops, Reuse
+from kernels import Activation, Ops
 from kernels.geometry import output_size, pair, resolve_padding, same_pads
 from kernels.types import Array, Padding, Pads, Pair, Shape
 
@@ -60,28 +60,20 @@ class Conv2d(LinearLayer):
         """2 HO WO KH KW C O."""
         return 2 * math.prod(self.spec(in_shape)[0]) * math.prod(self.kernel) * self.in_features
 
-    def apply(
-        self,
-        ops: Ops,
-        w: Array,
-        x: Array,
-        bias: Array | None,
-        activation: Activation | None,
-        reuse: Reuse | None = None,
-    ) -> Array:
+    def apply(self, ops: Ops, w: Array, x: Array, bias: Array | None, activation: Activation | None) -> Array:
         """f(conv2d(x, W) + b)."""
         pads = self._pads((x.shape[1], x.shape[2]))
-        return ops.conv2d(x, w, self.stride, pads, bias=bias, activation=activation, reuse=reuse)
+        return ops.conv2d(x, w, self.stride, pads, bias=bias, activation=activation)
 
-    def apply_adjoint(self, ops: Ops, w: Array, dz: Array, x_shape: Shape, reuse: Reuse | None = None) -> Array:
+    def apply_adjoint(self, ops: Ops, w: Array, dz: Array, x_shape: Shape) -> Array:
         """conv2d_input_grad(dz, W)."""
         size = (x_shape[1], x_shape[2])
-        return ops.conv2d_input_grad(dz, w, self.stride, self._pads(size), size, reuse=reuse)
+        return ops.conv2d_input_grad(dz, w, self.stride, self._pads(size), size)
 
-    def add_weight_grad(self, ops: Ops, dw: Array, x: Array, dz: Array, reuse: Reuse | None = None) -> None:
+    def add_weight_grad(self, ops: Ops, dw: Array, x: Array, dz: Array) -> None:
         """dW += conv2d_weight_grad(x, dz)."""
         pads = self._pads((x.shape[1], x.shape[2]))
-        ops.conv2d_weight_grad(x, dz, self.stride, pads, self.kernel, out=dw, accumulate=True, reuse=reuse)
+        ops.conv2d_weight_grad(x, dz, self.stride, pads, self.kernel, out=dw, accumulate=True)
 
     def _pads(self, size: Pair) -> Pads:
         return resolve_padding(self.padding, size, self.kernel, self.stride)
@@ -153,27 +145,19 @@ class ConvTranspose2d(LinearLayer):
         """2 H W KH KW C O."""
         return 2 * math.prod(in_shape) * math.prod(self.kernel) * self.out_features
 
-    def apply(
-        self,
-        ops: Ops,
-        w: Array,
-        x: Array,
-        bias: Array | None,
-        activation: Activation | None,
-        reuse: Reuse | None = None,
-    ) -> Array:
+    def apply(self, ops: Ops, w: Array, x: Array, bias: Array | None, activation: Activation | None) -> Array:
         """f(conv2d_input_grad(x, W) + b)."""
         size, pads = self._geometry((x.shape[1], x.shape[2]))
-        return ops.conv2d_input_grad(x, w, self.stride, pads, size, bias=bias, activation=activation, reuse=reuse)
+        return ops.conv2d_input_grad(x, w, self.stride, pads, size, bias=bias, activation=activation)
 
-    def apply_adjoint(self, ops: Ops, w: Array, dz: Array, x_shape: Shape, reuse: Reuse | None = None) -> Array:
+    def apply_adjoint(self, ops: Ops, w: Array, dz: Array, x_shape: Shape) -> Array:
         """conv2d(dz, W)."""
-        return ops.conv2d(dz, w, self.stride, self._geometry((x_shape[1], x_shape[2]))[1], reuse=reuse)
+        return ops.conv2d(dz, w, self.stride, self._geometry((x_shape[1], x_shape[2]))[1])
 
-    def add_weight_grad(self, ops: Ops, dw: Array, x: Array, dz: Array, reuse: Reuse | None = None) -> None:
+    def add_weight_grad(self, ops: Ops, dw: Array, x: Array, dz: Array) -> None:
         """dW += conv2d_weight_grad(dz, x): the roles of image and output gradient are exchanged."""
         pads = self._geometry((x.shape[1], x.shape[2]))[1]
-        ops.conv2d_weight_grad(dz, x, self.stride, pads, self.kernel, out=dw, accumulate=True, reuse=reuse)
+        ops.conv2d_weight_grad(dz, x, self.stride, pads, self.kernel, out=dw, accumulate=True)
 
     def _geometry(self, size: Pair) -> tuple[Pair, Pads]:
         """Output size and pads (those of the Conv2d from output to input) for an input of `size`."""

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from kernels import Activation, Ops, Reuse
+from kernels import Activation, Ops
 from kernels.types import Array, Shape
 
 from ..initializers import Initializer
@@ -49,26 +49,18 @@ class Dense(LinearLayer):
         """2 I O per row."""
         return 2 * math.prod(in_shape) * self.out_features
 
-    def apply(
-        self,
-        ops: Ops,
-        w: Array,
-        x: Array,
-        bias: Array | None,
-        activation: Activation | None,
-        reuse: Reuse | None = None,
-    ) -> Array:
+    def apply(self, ops: Ops, w: Array, x: Array, bias: Array | None, activation: Activation | None) -> Array:
         """f(x W + b)."""
         if x.shape[-1] != self.in_features:
             raise ValueError(f"Dense: x has {x.shape[-1]} features, W expects {w.shape[0]} (x {x.shape}, W {w.shape})")
         y = ops.matmul(_rows(x), w, bias=bias, activation=activation)
         return y.reshape(*x.shape[:-1], self.out_features)
 
-    def apply_adjoint(self, ops: Ops, w: Array, dz: Array, x_shape: Shape, reuse: Reuse | None = None) -> Array:
+    def apply_adjoint(self, ops: Ops, w: Array, dz: Array, x_shape: Shape) -> Array:
         """dz W^T."""
         return ops.matmul(_rows(dz), w, trans_b=True).reshape(x_shape)
 
-    def add_weight_grad(self, ops: Ops, dw: Array, x: Array, dz: Array, reuse: Reuse | None = None) -> None:
+    def add_weight_grad(self, ops: Ops, dw: Array, x: Array, dz: Array) -> None:
         """dW += x^T dz."""
         ops.matmul(_rows(x), _rows(dz), trans_a=True, out=dw, accumulate=True)
 

@@ -10,7 +10,7 @@ A is linear in x and in W. With z = A x + b, y = f(z) and the extra of the secon
 from abc import abstractmethod
 from typing import Any, NamedTuple
 
-from kernels import Activation, Ops, Reuse
+from kernels import Activation, Ops
 from kernels.activations import fusable
 from kernels.types import Array, Shape
 
@@ -24,7 +24,6 @@ class LinearCache(NamedTuple):
 
     x: Array  # the input
     y: Array  # the output, from which f' follows
-    reuse: Reuse | None  # what the forward product kept for the products of the backward sweeps
 
 
 class LinearTape(NamedTuple):
@@ -69,30 +68,21 @@ class LinearLayer(Layer):
         return spec
 
     @abstractmethod
-    def apply(
-        self,
-        ops: Ops,
-        w: Array,
-        x: Array,
-        bias: Array | None,
-        activation: Activation | None,
-        reuse: Reuse | None = None,
-    ) -> Array:
+    def apply(self, ops: Ops, w: Array, x: Array, bias: Array | None, activation: Activation | None) -> Array:
         """f(A x + bias)."""
 
     @abstractmethod
-    def apply_adjoint(self, ops: Ops, w: Array, dz: Array, x_shape: Shape, reuse: Reuse | None = None) -> Array:
+    def apply_adjoint(self, ops: Ops, w: Array, dz: Array, x_shape: Shape) -> Array:
         """A^T dz, of shape `x_shape`."""
 
     @abstractmethod
-    def add_weight_grad(self, ops: Ops, dw: Array, x: Array, dz: Array, reuse: Reuse | None = None) -> None:
+    def add_weight_grad(self, ops: Ops, dw: Array, x: Array, dz: Array) -> None:
         """dw += derivative of <dz, A x> in W."""
 
     def forward(self, ops: Ops, p: Params, x: Any, train: bool = True) -> tuple[Array, LinearCache]:
         """y = f(A x + b)."""
-        reuse = Reuse({}) if train else None
-        y = self.apply(ops, p["W"], x, p["b"] if self.bias else None, self.activation, reuse)
-        return y, LinearCache(x, y, reuse)
+        y = self.apply(ops, p["W"], x, p["b"] if self.bias else None, self.activation)
+        return y, LinearCache(x, y)
 
     def backward(
         self,
@@ -107,10 +97,9 @@ class LinearLayer(Layer):
         """dz = dy f' + extra; dx = A^T dz; g["W"], g["b"] accumulate."""
         db = g["b"] if g is not None and self.bias else None
         dz = ops.activation_grad(self.activation, dy, cache.y, extra=extra, db=db)
-        reuse = None if cache.reuse is None else cache.reuse.branch()
         if g is not None:
-            self.add_weight_grad(ops, g["W"], cache.x, dz, reuse)
-        dx = self.apply_adjoint(ops, p["W"], dz, cache.x.shape, reuse) if need_dx else None
+            self.add_weight_grad(ops, g["W"], cache.x, dz)
+        dx = self.apply_adjoint(ops, p["W"], dz, cache.x.shape) if need_dx else None
         return dx, LinearTape(cache.y, dy, dz)
 
     def double_backward(

@@ -37,7 +37,7 @@ class TestLayer:
         """Weights of zero have no input gradient, so forgetting it is right at that point, and at no other."""
 
         class NoInputGradient(Dense):
-            def apply_adjoint(self, ops, w, dz, x_shape, reuse=None):
+            def apply_adjoint(self, ops, w, dz, x_shape):
                 return np.zeros(x_shape)
 
             def double_backward(self, ops, p, tape, ddx, g=None):

@@ -31,7 +31,7 @@ class NaNInputGradient(Dense):
 class InfiniteWeightGradient(Dense):
     """Makes the gradient's norm infinite, by which a lenient checker might divide."""
 
-    def add_weight_grad(self, ops, dw, x, dz, reuse=None):
+    def add_weight_grad(self, ops, dw, x, dz):
         super().add_weight_grad(ops, dw, x, dz)
         dw.flat[0] = np.inf
 
@@ -39,14 +39,14 @@ class InfiniteWeightGradient(Dense):
 class TransposedWeightGradient(Dense):
     """dW = dz^T x: no shape gives it away where W is square."""
 
-    def add_weight_grad(self, ops, dw, x, dz, reuse=None):
+    def add_weight_grad(self, ops, dw, x, dz):
         super().add_weight_grad(ops, dw, dz, x)
 
 
 class DroppedTail(Dense):
     """The last row of dW is missing, as from a kernel that forgets the rest behind its last full tile."""
 
-    def add_weight_grad(self, ops, dw, x, dz, reuse=None):
+    def add_weight_grad(self, ops, dw, x, dz):
         last = dw[-1].copy()
         super().add_weight_grad(ops, dw, x, dz)
         dw[-1] = last
@@ -55,12 +55,12 @@ class DroppedTail(Dense):
 class LastSampleForgotten(Dense):
     """dW of all samples but the last."""
 
-    def add_weight_grad(self, ops, dw, x, dz, reuse=None):
+    def add_weight_grad(self, ops, dw, x, dz):
         super().add_weight_grad(ops, dw, x[:-1], dz[:-1])
 
 
 class FlippedSign(Dense):
-    def apply_adjoint(self, ops, w, dz, x_shape, reuse=None):
+    def apply_adjoint(self, ops, w, dz, x_shape):
         return -super().apply_adjoint(ops, w, dz, x_shape)
 
 
@@ -79,7 +79,7 @@ class BiasOfTheMean(Dense):
 class Overwrites(Dense):
     """dW = instead of dW +=."""
 
-    def add_weight_grad(self, ops, dw, x, dz, reuse=None):
+    def add_weight_grad(self, ops, dw, x, dz):
         ops.matmul(x, dz, trans_a=True, out=dw)
 
 
@@ -104,14 +104,14 @@ class RemembersItsInput(Dense):
         self.x = x
         return super().apply(ops, w, x, bias, activation)
 
-    def add_weight_grad(self, ops, dw, x, dz, reuse=None):
+    def add_weight_grad(self, ops, dw, x, dz):
         super().add_weight_grad(ops, dw, self.x, dz)
 
 
 class ShiftedInputGradient(Conv2d):
     """The pads of the input gradient are off by one row."""
 
-    def apply_adjoint(self, ops, w, dz, x_shape, reuse=None):
+    def apply_adjoint(self, ops, w, dz, x_shape):
         top, bottom, left, right = self._pads(x_shape[1:3])
         shifted = (top + 1, bottom - 1, left, right)
         return ops.conv2d_input_grad(dz, w, self.stride, shifted, x_shape[1:3])
@@ -120,7 +120,7 @@ class ShiftedInputGradient(Conv2d):
 class UnflippedKernel(Conv2d):
     """The weight gradient of a true convolution, where the forward pass is a cross-correlation."""
 
-    def add_weight_grad(self, ops, dw, x, dz, reuse=None):
+    def add_weight_grad(self, ops, dw, x, dz):
         fresh = np.zeros_like(dw)
         super().add_weight_grad(ops, fresh, x, dz)
         dw += fresh[::-1, ::-1]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...activations import Activation
-from ...contract.products import ProductOps, Reuse
+from ...contract.products import ProductOps
 from ...types import Array, Pads, Pair, Shape
 from .. import elementwise, gemm
 from ..activations import encode
@@ -62,15 +62,13 @@ class NumbaProducts(ProductOps):
         bias: Array | None,
         act: Activation | None,
         y: Array,
-        reuse: Reuse | None,
     ) -> None:
         """By Winograd's transforms where they apply and win, else as an implicit product."""
-        with self._transforms(x.shape, w.shape, y.shape, stride, pads, reuse) as winograd:
+        with self._transforms(x.shape, w.shape, y.shape, stride, pads) as winograd:
             if winograd is None:
                 implicit.conv2d(self, x, w, stride, pads, bias, act, y)
             else:
-                winograd.prepare(x=x, w=w)
-                winograd.forward(flat_or_none(bias, y), *fused(act), y)
+                winograd.forward(x, w, flat_or_none(bias, y), *fused(act), y)
         self._unfused(act, y)
 
     def _conv2d_input_grad(
@@ -82,43 +80,34 @@ class NumbaProducts(ProductOps):
         bias: Array | None,
         act: Activation | None,
         dx: Array,
-        reuse: Reuse | None,
     ) -> None:
         """By Winograd's transforms where they apply and win, else as an implicit product."""
-        with self._transforms(dx.shape, w.shape, dy.shape, stride, pads, reuse) as winograd:
+        with self._transforms(dx.shape, w.shape, dy.shape, stride, pads) as winograd:
             if winograd is None:
                 implicit.input_grad(self, dy, w, stride, pads, bias, act, dx)
             else:
-                winograd.prepare(dy=dy, w=w)
-                winograd.input_grad(flat_or_none(bias, dx), *fused(act), dx)
+                winograd.input_grad(dy, w, flat_or_none(bias, dx), *fused(act), dx)
         self._unfused(act, dx)
 
-    def _conv2d_weight_grad(
-        self, x: Array, dy: Array, stride: Pair, pads: Pads, dw: Array, accumulate: bool, reuse: Reuse | None
-    ) -> None:
+    def _conv2d_weight_grad(self, x: Array, dy: Array, stride: Pair, pads: Pads, dw: Array, accumulate: bool) -> None:
         """By Winograd's transforms where they apply and win, else as an implicit product."""
-        with self._transforms(x.shape, dw.shape, dy.shape, stride, pads, reuse) as winograd:
+        with self._transforms(x.shape, dw.shape, dy.shape, stride, pads) as winograd:
             if winograd is None:
                 implicit.weight_gradient(self, x, dy, stride, pads, dw, accumulate)
             else:
-                winograd.prepare(x=x, dy=dy)
-                winograd.weight_grad(dw, accumulate)
+                winograd.weight_grad(x, dy, dw, accumulate)
 
     @contextmanager
     def _transforms(
-        self, x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair, pads: Pads, reuse: Reuse | None
+        self, x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair, pads: Pads
     ) -> Iterator[Winograd | None]:
-        """Winograd's transforms for a convolution, None where it goes without; what nothing reuses is scratch."""
-        if not self._takes_winograd(x_shape, w_shape, y_shape, stride):
-            yield None
-            return
-        outputs = y_shape[1], y_shape[2]
-        winograd = Winograd(self, plan(x_shape[:3], w_shape, outputs, stride, pads, self.dtype), pads, reuse)
-        if reuse is not None:
-            yield winograd
-        else:
+        """Winograd's products for a convolution, None where it goes without; their memory is scratch."""
+        if self._takes_winograd(x_shape, w_shape, y_shape, stride):
             with self.scratch():
-                yield winograd
+                outputs = y_shape[1], y_shape[2]
+                yield Winograd(self, plan(x_shape[:3], w_shape, outputs, stride, pads, self.dtype), pads)
+        else:
+            yield None
 
     def _takes_winograd(self, x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair) -> bool:
         possible = applies(x_shape, w_shape, y_shape, stride, TILE_BYTES // self.dtype.itemsize)

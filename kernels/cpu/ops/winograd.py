@@ -1,94 +1,83 @@
-"""Winograd convolutions on the backend's memory: which buffers each of the three products needs.
-
-U, V and Z are the transforms of x, w and dy. What one product has made, another of the same layer finds in its `Reuse`,
-under the operand's name; without a `Reuse` a transform is scratch.
-"""
-
-from collections.abc import Callable
+"""Winograd convolutions on the backend's memory: which buffers each of the three products needs."""
 
 import numpy as np
 
-from ...contract import Reuse
 from ...contract.base import OpsBase
-from ...types import Array, Pads, Pair
-from .. import winograd, winograd_products
+from ...types import Array, Pads
+from .. import winograd, winograd_lines
 from ..microkernel import TILE_BYTES, TILE_ROWS
-from ..winograd_plan import Plan
+from ..winograd_plan import BLOCK_TILES, ORDER, Plan, row_stride
 from .flat import flat
 from .scratch import for_each_thread, padded
 
 
 class Winograd:
-    """One convolution of a given plan and pads."""
+    """The three products of one convolution; call them inside a scratch block."""
 
-    def __init__(self, ops: OpsBase, plan: Plan, pads: Pads, reuse: Reuse | None) -> None:
+    def __init__(self, ops: OpsBase, plan: Plan, pads: Pads) -> None:
         self.ops, self.plan, self.pads = ops, plan, pads
-        self.kept = {} if reuse is None else reuse.kept
-        self.transform = (plan.geometry, plan.tiles, plan.points, plan.tables)
+        self.u_row = row_stride(plan.geometry.patch, ops.dtype.itemsize)
+        self.z_row = row_stride(plan.geometry.filters, ops.dtype.itemsize)
+        self.run = TILE_BYTES // ops.dtype.itemsize
+        block = int((plan.lines[:, 3] - plan.lines[:, 2]).max())
+        self.block = -(-block // TILE_ROWS) * TILE_ROWS
 
-    def prepare(self, x: Array | None = None, w: Array | None = None, dy: Array | None = None) -> None:
-        """Make the transforms of these operands, unless they are kept; outside of scratch, so that they can be."""
-        plan = self.plan
-        for name, operand, size, make in (
-            ("x", x, plan.u_size, self._make_u),
-            ("w", w, plan.v_size, self._make_v),
-            ("dy", dy, plan.z_size, self._make_z),
-        ):
-            if operand is not None and name not in self.kept:
-                self.kept[name] = self.ops.empty((size,))
-                with self.ops.scratch():
-                    make(operand, self.kept[name])
-
-    def forward(self, bias: Array, code: int, slope: float, y: Array) -> None:
-        """y = f(A^T (U V) A + bias); x and w are prepared."""
-        plan, u, v = self.plan, self.kept["x"], self.kept["w"]
+    def forward(self, x: Array, w: Array, bias: Array, code: int, slope: float, y: Array) -> None:
+        """y = f(conv2d(x, w) + bias)."""
+        plan, lines = self.plan, self.ops.empty((self.plan.y_size,))
+        geometry, kinds, tiles, tables = plan.geometry, plan.kinds, plan.tiles, plan.tables
         with self.ops.scratch():
-            products = self.ops.empty((plan.z_size,))
-            winograd_products.multiply_forward(plan.geometry, plan.points, u, v, products, self._row_tables())
-            winograd.transform_output(*self.transform, products, bias, code, slope, flat(y), self._middles())
+            winograd_lines.forward_lines(
+                geometry, kinds, tiles, plan.lines, tables, self._bordered(x), flat(w), self.u_row, lines, self.z_row,
+                self._matrix(self.u_row), *self._product(geometry.patch),
+            )  # fmt: skip
+        winograd.sum_output(geometry, kinds, tiles, tables, lines, self.z_row, bias, code, slope, flat(y))
 
-    def input_grad(self, bias: Array, code: int, slope: float, dx: Array) -> None:
-        """dx = f(B (Z V^T) B^T + bias); dy and w are prepared."""
-        plan, g = self.plan, self.plan.geometry
+    def input_grad(self, dy: Array, w: Array, bias: Array, code: int, slope: float, dx: Array) -> None:
+        """dx = f(conv2d_input_grad(dy, w) + bias)."""
+        plan, lines = self.plan, self.ops.empty((self.plan.x_size,))
+        geometry, kinds, tiles, tables = plan.geometry, plan.kinds, plan.tiles, plan.tables
+        with self.ops.scratch():
+            winograd_lines.input_grad_lines(
+                geometry, kinds, tiles, plan.lines, tables, flat(dy), flat(w), self.z_row, lines, self.u_row,
+                self._matrix(self.z_row), *self._product(geometry.filters),
+                for_each_thread(self.ops, ORDER * self.run * geometry.filters),
+            )  # fmt: skip
         before, size = (self.pads[0], self.pads[2]), (dx.shape[1], dx.shape[2])
-        with self.ops.scratch():
-            products = self.ops.empty((plan.u_size,))
-            panel = for_each_thread(self.ops, g.filters * self._run)
-            images = for_each_thread(self.ops, g.height * g.width * self._run)
-            winograd_products.multiply_input_grad(
-                g, plan.points, self.kept["dy"], self.kept["w"], products, self._row_tables(), panel
-            )
-            winograd.transform_input_grad(
-                *self.transform, products, bias, code, slope, before, size, flat(dx), self._middles(), images
-            )
+        images = for_each_thread(self.ops, geometry.height * geometry.width * self.run)
+        winograd.sum_input_grad(
+            geometry, kinds, tiles, tables, lines, self.u_row, bias, code, slope, before, size, flat(dx),
+            self._middle(), images,
+        )  # fmt: skip
 
-    def weight_grad(self, dw: Array, accumulate: bool) -> None:
-        """dw (+)= G^T (U^T Z) G; x and dy are prepared."""
-        plan = self.plan
+    def weight_grad(self, x: Array, dy: Array, dw: Array, accumulate: bool) -> None:
+        """dw (+)= conv2d_weight_grad(x, dy)."""
+        plan, lines = self.plan, self.ops.empty((self.plan.w_size,))
         with self.ops.scratch():
-            products = self.ops.empty((plan.v_size,))
-            winograd_products.multiply_weight_grad(
-                plan.geometry, plan.points, self.kept["x"], self.kept["dy"], products
-            )
-            winograd.transform_weight_grad(*self.transform, products, flat(dw), accumulate, self._middles())
+            winograd_lines.weight_grad_lines(
+                plan.geometry, plan.kinds, plan.tiles, plan.weight_lines, BLOCK_TILES, plan.tables,
+                self._bordered(x), flat(dy), self.u_row, self.z_row, lines,
+                self._matrix(self.u_row), self._matrix(self.z_row),
+                for_each_thread(self.ops, ORDER * TILE_ROWS * self.run), self._middle(),
+            )  # fmt: skip
+        winograd.sum_weight_grad(plan.geometry, plan.kinds, plan.tables, lines, flat(dw), accumulate, self._middle())
 
-    def _make_u(self, x: Array, u: Array) -> None:
+    def _bordered(self, x: Array) -> Array:
         g, (top, _, left, _) = self.plan.geometry, self.pads
-        border = (top, g.height - top - x.shape[1], left, g.width - left - x.shape[2])
-        winograd.transform_input(*self.transform, padded(self.ops, x, border), u, self._middles())
+        return padded(self.ops, x, (top, g.height - top - x.shape[1], left, g.width - left - x.shape[2]))
 
-    def _make_v(self, w: Array, v: Array) -> None:
-        winograd.transform_weights(*self.transform, flat(w), v, self._middles())
+    def _matrix(self, row: int) -> Array:
+        """A line of U or Z for each thread; micro-tiles read a little beyond its end."""
+        return for_each_thread(self.ops, ORDER * min(self.block, BLOCK_TILES) * row + TILE_ROWS)
 
-    def _make_z(self, dy: Array, z: Array) -> None:
-        winograd.transform_output_grad(*self.transform, flat(dy), z, self._middles())
+    def _product(self, inner: int) -> tuple[Array, Array, Array, Array]:
+        """For each thread: the panels of V, the products, room for a transform, and a table of rows."""
+        return (
+            for_each_thread(self.ops, ORDER * inner * self.run),
+            for_each_thread(self.ops, ORDER * self.block * self.run),
+            self._middle(),
+            for_each_thread(self.ops, self.block, np.int64),
+        )
 
-    def _middles(self) -> Array:
-        return for_each_thread(self.ops, 2 * winograd.TILE_RUNS * self._run)
-
-    def _row_tables(self) -> Array:
-        return for_each_thread(self.ops, int(self.plan.points[:, 0].max()) + TILE_ROWS, np.int64)
-
-    @property
-    def _run(self) -> int:
-        return TILE_BYTES // self.ops.dtype.itemsize
+    def _middle(self) -> Array:
+        return for_each_thread(self.ops, ORDER * self.run)
