@@ -150,18 +150,19 @@ def apply_matrix(
     target: Any,
     at: Any,
     target_stride: Any,
+    add: Any,
 ) -> Any:
-    """A small matrix applied to runs of W numbers: target run i = sum_k matrix[i, k] source run k.
+    """A small matrix applied to runs of W numbers: target run i (+)= sum_k matrix[i, k] source run k.
 
     Runs of the source lie `stride` apart from `start` on, those of the target likewise; W = TILE_BYTES/itemsize.
     """
     integer = types.intp
     signature = types.void(
-        matrix, integer, integer, integer, integer, source, integer, integer, target, integer, integer
+        matrix, integer, integer, integer, integer, source, integer, integer, target, integer, integer, types.boolean
     )
 
     def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
-        matrix_, m_start_, m_stride_, outputs_, inputs_, source_, start_, stride_, target_, at_, target_stride_ = (
+        matrix_, m_start_, m_stride_, outputs_, inputs_, source_, start_, stride_, target_, at_, target_stride_, add_ = (
             arguments
         )
         emit = Emitter(context, builder, source.dtype)
@@ -169,8 +170,14 @@ def apply_matrix(
         out = emit.pointer(target, target_, at_)
         slots = [cgutils.alloca_once(builder, emit.vector) for _ in range(TARGET.tile_vectors)]
         with cgutils.for_range(builder, outputs_) as rows:
-            for slot in slots:
-                builder.store(emit.constant(0), slot)
+            to = emit.offset(out, builder.mul(rows.index, target_stride_))
+            with builder.if_else(add_) as (begin_with_target, begin_with_zero):
+                with begin_with_target:
+                    for v, slot in enumerate(slots):
+                        builder.store(emit.load(emit.offset(to, v * emit.lanes)), slot)
+                with begin_with_zero:
+                    for slot in slots:
+                        builder.store(emit.constant(0), slot)
             row = emit.offset(first_row, builder.mul(rows.index, m_stride_))
             with cgutils.for_range(builder, inputs_) as columns:
                 factor = emit.broadcast(builder.load(emit.offset(row, columns.index)))
@@ -178,7 +185,6 @@ def apply_matrix(
                 for v, slot in enumerate(slots):
                     value = emit.load(emit.offset(run, v * emit.lanes))
                     builder.store(emit.multiply_add(factor, value, builder.load(slot)), slot)
-            to = emit.offset(out, builder.mul(rows.index, target_stride_))
             for v, slot in enumerate(slots):
                 emit.store(builder.load(slot), emit.offset(to, v * emit.lanes))
         return context.get_dummy_value()
@@ -206,13 +212,15 @@ def _apply_matrix_twin(
     target: Array,
     at: int,
     target_stride: int,
+    add: bool,
 ) -> None:
     width = TARGET.tile_bytes // source.itemsize
     for i in range(outputs):
-        total = np.zeros(width, source.dtype)
+        run = target[at + i * target_stride :][:width]
+        total = run.copy() if add else np.zeros(width, source.dtype)
         for k in range(inputs):
             total += matrix[m_start + i * m_stride + k] * source[start + k * stride :][:width]
-        target[at + i * target_stride :][:width] = total
+        run[:] = total
 
 
 if numba.config.DISABLE_JIT:

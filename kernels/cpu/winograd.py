@@ -10,11 +10,11 @@ filter with stride 2. The transforms take n_v n_h (n_v + n_h) multiply-adds a ti
 import numba
 
 from ..types import Array
-from .epilogue import finish, place
+from .epilogue import finish
 from .fork import fork
 from .jit import kernel, parallel_kernel
 from .microkernel import tile_width
-from .vector import apply_matrix, clear_run
+from .vector import apply_matrix, clear_run, copy_run
 from .winograd_lines import FIRST_TILE, M_H, M_V, N_H, N_V, TILES, W_AT, X_AT, Y_AT
 from .winograd_plan import AT, GT, ORDER, B, Geometry
 
@@ -35,7 +35,7 @@ def _output_of_image(
 ) -> None:
     run = tile_width(y)
     for kind in kinds:
-        in_batch = g.images * kind[TILES]
+        in_batch, vertical = g.images * kind[TILES], tables[0, kind[M_V], AT]
         for t in range(kind[TILES]):
             top, left = tiles[kind[FIRST_TILE] + t, 0], tiles[kind[FIRST_TILE] + t, 1]
             for j in range(kind[M_H]):
@@ -43,8 +43,8 @@ def _output_of_image(
                 at = ((n * g.rows + top) * g.columns + left + j) * g.filters
                 for o in range(0, g.filters, run):
                     apply_matrix(
-                        tables[0, kind[M_V], AT], 0, ORDER, kind[M_V], kind[N_V],
-                        lines, source + o, kind[M_H] * in_batch * row, y, at + o, g.columns * g.filters,
+                        vertical, 0, ORDER, kind[M_V], kind[N_V],
+                        lines, source + o, kind[M_H] * in_batch * row, y, at + o, g.columns * g.filters, False,
                     )  # fmt: skip
                 for i in range(kind[M_V]):
                     finish(y, at + i * g.columns * g.filters, g.filters, bias, 0, code, slope)
@@ -82,33 +82,31 @@ def _input_grad_of_image(
     before: tuple[int, int],
     size: tuple[int, int],
     dx: Array,
-    middles: Array,
     images: Array,
 ) -> None:
-    slot, run = numba.get_thread_id(), tile_width(dx)
-    middle, image = middles[slot], images[slot]
+    image, run = images[numba.get_thread_id()], tile_width(dx)
     for c in range(0, g.channels, run):
         clear_run(image, 0, g.height * g.width * run)
         for kind in kinds:
-            in_batch = g.images * kind[TILES]
+            in_batch, vertical = g.images * kind[TILES], tables[0, kind[M_V], B]
             for t in range(kind[TILES]):
                 for phase in range(g.stride_v * g.stride_h):
                     top = tiles[kind[FIRST_TILE] + t, 0] * g.stride_v + phase // g.stride_h
                     left = tiles[kind[FIRST_TILE] + t, 1] * g.stride_h + phase % g.stride_h
                     for j in range(kind[N_H]):
                         source = kind[X_AT] + (j * in_batch + n * kind[TILES] + t) * row + phase * g.channels + c
+                        at = (top * g.width + left + j * g.stride_h) * run
                         apply_matrix(
-                            tables[0, kind[M_V], B], 0, ORDER, kind[N_V], kind[N_V],
-                            lines, source, kind[N_H] * in_batch * row, middle, 0, run,
+                            vertical, 0, ORDER, kind[N_V], kind[N_V],
+                            lines, source, kind[N_H] * in_batch * row, image, at, g.stride_v * g.width * run, True,
                         )  # fmt: skip
-                        for i in range(kind[N_V]):
-                            at = ((top + i * g.stride_v) * g.width + left + j * g.stride_h) * run
-                            place(middle, i * run, image, at, run, True)
         for i in range(size[0]):
+            source = ((i + before[0]) * g.width + before[1]) * run
+            at = (n * size[0] + i) * size[1] * g.channels + c
             for j in range(size[1]):
-                at = ((n * size[0] + i) * size[1] + j) * g.channels + c
-                place(image, ((i + before[0]) * g.width + j + before[1]) * run, dx, at, run, False)
-                finish(dx, at, run, bias, c, code, slope)
+                copy_run(image, source + j * run, dx, at + j * g.channels, run)
+                if bias.size or code:
+                    finish(dx, at + j * g.channels, run, bias, c, code, slope)
 
 
 @parallel_kernel
@@ -125,22 +123,21 @@ def sum_input_grad(
     before: tuple[int, int],
     size: tuple[int, int],
     dx: Array,
-    middles: Array,
     images: Array,
 ) -> None:
     """dx (N, H, W, C) = f(B lines + bias); `before` = (top, left) pads, `size` = (H, W).
 
     A run of W channels of an image, with its border, is put together in a row of `images`.
     """
-    arguments = (g, kinds, tiles, tables, lines, row, bias, code, slope, before, size, dx, middles, images)
+    arguments = (g, kinds, tiles, tables, lines, row, bias, code, slope, before, size, dx, images)
     fork(_input_grad_of_image, g.images, arguments)
 
 
 @kernel
 def _weight_grad_of_channel(
-    k: int, g: Geometry, kinds: Array, tables: Array, lines: Array, dw: Array, accumulate: bool, middles: Array
+    k: int, g: Geometry, kinds: Array, tables: Array, lines: Array, dw: Array, accumulate: bool
 ) -> None:
-    run, middle = tile_width(dw), middles[numba.get_thread_id()]
+    run = tile_width(dw)
     phase, c, taps = k // g.channels, k % g.channels, (g.kernel_h - 1) // g.stride_h + 1
     a, b = phase // g.stride_h, phase % g.stride_h
     taps_v, taps_h = (g.kernel_v - a - 1) // g.stride_v + 1, (g.kernel_h - b - 1) // g.stride_h + 1
@@ -149,16 +146,15 @@ def _weight_grad_of_channel(
             add = accumulate
             for kind in kinds:
                 source, line = kind[W_AT] + (t * g.patch + k) * g.filters + o, taps * g.patch * g.filters
-                apply_matrix(tables[0, kind[M_V], GT], 0, ORDER, taps_v, kind[N_V], lines, source, line, middle, 0, run)
-                for s in range(taps_v):
-                    entry = (a + s * g.stride_v) * g.kernel_h + b + t * g.stride_h
-                    place(middle, s * run, dw, (entry * g.channels + c) * g.filters + o, run, add)
+                at = ((a * g.kernel_h + b + t * g.stride_h) * g.channels + c) * g.filters + o
+                apply_matrix(
+                    tables[0, kind[M_V], GT], 0, ORDER, taps_v, kind[N_V],
+                    lines, source, line, dw, at, g.stride_v * g.kernel_h * g.channels * g.filters, add,
+                )  # fmt: skip
                 add = True
 
 
 @parallel_kernel
-def sum_weight_grad(
-    g: Geometry, kinds: Array, tables: Array, lines: Array, dw: Array, accumulate: bool, middles: Array
-) -> None:
+def sum_weight_grad(g: Geometry, kinds: Array, tables: Array, lines: Array, dw: Array, accumulate: bool) -> None:
     """dw (KH, KW, C, O) (+)= G^T lines, summed over the kinds of tiles."""
-    fork(_weight_grad_of_channel, g.patch, (g, kinds, tables, lines, dw, accumulate, middles))
+    fork(_weight_grad_of_channel, g.patch, (g, kinds, tables, lines, dw, accumulate))

@@ -16,13 +16,15 @@ every transform works on runs of W channels.
 import numba
 
 from ..types import Array
-from .epilogue import place
 from .fork import fork
 from .jit import kernel, parallel_kernel
 from .microkernel import TILE_ROWS, multiply_panels, multiply_rows, tile_width
 from .packing import pack_column_rows
 from .vector import apply_matrix
 from .winograd_plan import AT, BT, GT, ORDER, A, B, G, Geometry
+
+BLOCK_ROWS = 8 * TILE_ROWS
+"""Rows of dw in a block of a weight gradient: their part of U, a point at a time, fits the first-level cache."""
 
 M_V, M_H, N_V, N_H, FIRST_TILE, TILES, Y_AT, X_AT, W_AT = range(9)
 """Fields of a kind of tile."""
@@ -56,9 +58,9 @@ def transform_inputs(
             for c in range(0, g.channels, run):
                 for j in range(n_h):
                     apply_matrix(
-                        vertical, i * ORDER, ORDER, 1, n_v, x, start + c + j * across, down, middle, j * run, run
+                        vertical, i * ORDER, ORDER, 1, n_v, x, start + c + j * across, down, middle, j * run, run, False
                     )
-                apply_matrix(horizontal, 0, ORDER, n_h, n_h, middle, 0, run, u, at + c, (end - first) * row)
+                apply_matrix(horizontal, 0, ORDER, n_h, n_h, middle, 0, run, u, at + c, (end - first) * row, False)
 
 
 @kernel
@@ -85,10 +87,20 @@ def transform_gradients(
             for j in range(m_h):
                 apply_matrix(
                     vertical, i * ORDER, ORDER, 1, m_v,
-                    dy, start + o + j * g.filters, g.columns * g.filters, middle, j * run, run,
-                )  # fmt: skip
+                    dy, start + o + j * g.filters, g.columns * g.filters, middle, j * run, run, False)  # fmt: skip
             apply_matrix(
-                horizontal, 0, ORDER, kind[N_H], m_h, middle, 0, run, z, (r - first) * row + o, (end - first) * row
+                horizontal,
+                0,
+                ORDER,
+                kind[N_H],
+                m_h,
+                middle,
+                0,
+                run,
+                z,
+                (r - first) * row + o,
+                (end - first) * row,
+                False,
             )
 
 
@@ -100,24 +112,29 @@ def transform_weights(
     tables: Array,
     w: Array,
     k: int,
+    channels: int,
     o: int,
     v: Array,
     at: int,
     step: int,
+    point: int,
     middle: Array,
 ) -> None:
-    """Line i of V for channel k = (phase, c) and filters [o, o + W): runs of v from `at` on, `step` apart."""
+    """Line i of V for filters [o, o + W) of channels k, k + 1, ... = (phase, c), all of one phase.
+
+    Channel number r of them goes to v[at + r*step :] for the first point, `point` further for each of the others.
+    """
     run, phase, c = tile_width(w), k // g.channels, k % g.channels
-    a, b = phase // g.stride_h, phase % g.stride_h
+    a, b, entry = phase // g.stride_h, phase % g.stride_h, g.channels * g.filters
     taps_v, taps_h = (g.kernel_v - a - 1) // g.stride_v + 1, (g.kernel_h - b - 1) // g.stride_h + 1
-    entry = g.channels * g.filters
-    for t in range(taps_h):
-        start = (a * g.kernel_h + b + t * g.stride_h) * entry + c * g.filters + o
-        apply_matrix(
-            tables[0, kind[M_V], G], i * ORDER, ORDER, 1, taps_v,
-            w, start, g.stride_v * g.kernel_h * entry, middle, t * run, run,
-        )  # fmt: skip
-    apply_matrix(tables[1, kind[M_H], G], 0, ORDER, kind[N_H], taps_h, middle, 0, run, v, at, step)
+    vertical, horizontal = tables[0, kind[M_V], G], tables[1, kind[M_H], G]
+    down, across = g.stride_v * g.kernel_h * entry, g.stride_h * entry
+    start = (a * g.kernel_h + b) * entry + c * g.filters + o
+    for r in range(channels):
+        for t in range(taps_h):
+            source = start + r * g.filters + t * across
+            apply_matrix(vertical, i * ORDER, ORDER, 1, taps_v, w, source, down, middle, t * run, run, False)
+        apply_matrix(horizontal, 0, ORDER, kind[N_H], taps_h, middle, 0, run, v, at + r * step, point, False)
 
 
 @kernel
@@ -173,15 +190,14 @@ def _forward_line(
     whole = (rows + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS
     transform_inputs(i, g, kind, tiles, tables, first, end, x, u, row, middle)
     for o in range(0, g.filters, run):
-        for k in range(g.patch):
-            transform_weights(i, g, kind, tables, w, k, o, panel, k * run, g.patch * run, middle)
+        for k in range(0, g.patch, g.channels):
+            transform_weights(i, g, kind, tables, w, k, g.channels, o, panel, k * run, run, g.patch * run, middle)
         multiply_points(kind[N_H], rows, g.patch, u, row, table, panel, product)
         for r in range(rows):
             at = kind[Y_AT] + (i * kind[M_H] * in_batch + first + r) * out_row + o
             apply_matrix(
                 tables[1, kind[M_H], AT], 0, ORDER, kind[M_H], kind[N_H],
-                product, r * run, whole * run, out, at, in_batch * out_row,
-            )  # fmt: skip
+                product, r * run, whole * run, out, at, in_batch * out_row, False)  # fmt: skip
 
 
 @parallel_kernel
@@ -234,9 +250,8 @@ def _input_grad_line(
     whole = (rows + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS
     transform_gradients(i, g, kind, tiles, tables, first, end, dy, z, row, middle)
     for k in range(0, g.patch, run):
-        for c in range(run):
-            for o in range(0, g.filters, run):
-                transform_weights(i, g, kind, tables, w, k + c, o, v, c * g.filters + o, run * g.filters, middle)
+        for o in range(0, g.filters, run):
+            transform_weights(i, g, kind, tables, w, k, run, o, v, o, g.filters, run * g.filters, middle)
         for j in range(kind[N_H]):
             pack_column_rows(v, j * run * g.filters, g.filters, g.filters, run, panel, j * g.filters * run)
         multiply_points(kind[N_H], rows, g.filters, z, row, table, panel, product)
@@ -244,8 +259,7 @@ def _input_grad_line(
             at = kind[X_AT] + (i * kind[N_H] * in_batch + first + r) * out_row + k
             apply_matrix(
                 tables[1, kind[M_H], B], 0, ORDER, kind[N_H], kind[N_H],
-                product, r * run, whole * run, out, at, in_batch * out_row,
-            )  # fmt: skip
+                product, r * run, whole * run, out, at, in_batch * out_row, False)  # fmt: skip
 
 
 @parallel_kernel
@@ -297,26 +311,28 @@ def _weight_grad_line(
     u, z, product, middle = us[slot], zs[slot], products[slot], middles[slot]
     kind, i, in_batch = kinds[lines[item, 0]], lines[item, 1], lines[item, 3]
     run, n_h, taps = tile_width(x), kind[N_H], (g.kernel_h - 1) // g.stride_h + 1
+    horizontal = tables[1, kind[M_H], GT]
     for first in range(0, in_batch, block):
         end = min(in_batch, first + block)
         rows = end - first
         transform_inputs(i, g, kind, tiles, tables, first, end, x, u, u_row, middle)
         transform_gradients(i, g, kind, tiles, tables, first, end, dy, z, z_row, middle)
-        for k in range(0, g.patch, TILE_ROWS):
-            for o in range(0, g.filters, run):
-                for j in range(n_h):
-                    multiply_panels(
-                        rows, u, j * rows * u_row + k, u_row, z, j * rows * z_row + o, z_row,
-                        product, j * TILE_ROWS * run, run, False,
-                    )  # fmt: skip
-                for r in range(min(TILE_ROWS, g.patch - k)):
-                    at = kind[W_AT] + (i * taps * g.patch + k + r) * g.filters + o
+        for k in range(0, g.patch, BLOCK_ROWS):
+            rows_k = min(BLOCK_ROWS, g.patch - k)
+            for j in range(n_h):
+                for o in range(0, g.filters, run):
+                    for r in range(0, rows_k, TILE_ROWS):
+                        multiply_panels(
+                            rows, u, j * rows * u_row + k + r, u_row, z, j * rows * z_row + o, z_row,
+                            product, (j * BLOCK_ROWS + r) * g.filters + o, g.filters, False,
+                        )  # fmt: skip
+            for r in range(rows_k):
+                at = kind[W_AT] + (i * taps * g.patch + k + r) * g.filters
+                for o in range(0, g.filters, run):
                     apply_matrix(
-                        tables[1, kind[M_H], GT], 0, ORDER, taps, n_h,
-                        product, r * run, TILE_ROWS * run, middle, 0, run,
+                        horizontal, 0, ORDER, taps, n_h, product, r * g.filters + o, BLOCK_ROWS * g.filters,
+                        out, at + o, g.patch * g.filters, first > 0,
                     )  # fmt: skip
-                    for t in range(taps):
-                        place(middle, t * run, out, at + t * g.patch * g.filters, run, first > 0)
 
 
 @parallel_kernel

@@ -46,8 +46,7 @@ class Winograd:
         before, size = (self.pads[0], self.pads[2]), (dx.shape[1], dx.shape[2])
         images = for_each_thread(self.ops, geometry.height * geometry.width * self.run)
         winograd.sum_input_grad(
-            geometry, kinds, tiles, tables, lines, self.u_row, bias, code, slope, before, size, flat(dx),
-            self._middle(), images,
+            geometry, kinds, tiles, tables, lines, self.u_row, bias, code, slope, before, size, flat(dx), images,
         )  # fmt: skip
 
     def weight_grad(self, x: Array, dy: Array, dw: Array, accumulate: bool) -> None:
@@ -58,9 +57,9 @@ class Winograd:
                 plan.geometry, plan.kinds, plan.tiles, plan.weight_lines, BLOCK_TILES, plan.tables,
                 self._bordered(x), flat(dy), self.u_row, self.z_row, lines,
                 self._matrix(self.u_row), self._matrix(self.z_row),
-                for_each_thread(self.ops, ORDER * TILE_ROWS * self.run), self._middle(),
+                for_each_thread(self.ops, ORDER * winograd_lines.BLOCK_ROWS * plan.geometry.filters), self._middle(),
             )  # fmt: skip
-        winograd.sum_weight_grad(plan.geometry, plan.kinds, plan.tables, lines, flat(dw), accumulate, self._middle())
+        winograd.sum_weight_grad(plan.geometry, plan.kinds, plan.tables, lines, flat(dw), accumulate)
 
     def _bordered(self, x: Array) -> Array:
         g, (top, _, left, _) = self.plan.geometry, self.pads
