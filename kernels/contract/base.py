@@ -73,9 +73,3 @@ class OpsBase:
             if a is not None and np.may_share_memory(a, out):
                 raise ValueError(f"{op}: out {out.shape} overlaps an input {a.shape}")
         return out
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise ValueError(message) unless the condition holds."""
-    if not condition:
-        raise ValueError(message)

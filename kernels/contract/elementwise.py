@@ -12,7 +12,7 @@ import numpy as np
 from ..activations import Activation
 from ..rng import Use
 from ..types import Array, Shape
-from .base import OpsBase, require
+from .base import OpsBase
 
 
 class ElementwiseOps(OpsBase):
@@ -42,14 +42,13 @@ class ElementwiseOps(OpsBase):
         """
         op = "activation_grad"
         self.check_float(op, dy=dy, kept=kept, extra=extra, db=db)
-        require(dy is not None or extra is not None, f"{op}: dy and extra are both None")
+        if dy is None and extra is None:
+            raise ValueError(f"{op}: dy and extra are both None")
         for name, a in (("dy", dy), ("extra", extra)):
-            require(
-                a is None or a.shape == kept.shape, f"{op}: {name} is {a is not None and a.shape}, y is {kept.shape}"
-            )
-        require(
-            db is None or db.shape == kept.shape[-1:], f"{op}: db is {db is not None and db.shape}, y is {kept.shape}"
-        )
+            if a is not None and a.shape != kept.shape:
+                raise ValueError(f"{op}: {name} is {a.shape}, y is {kept.shape}")
+        if db is not None and db.shape != kept.shape[-1:]:
+            raise ValueError(f"{op}: db is {db.shape}, y is {kept.shape}")
         self.calls[op] += 1
         if dy is None or (activation is None and extra is None):
             dz = dy if dy is not None else extra
@@ -68,9 +67,8 @@ class ElementwiseOps(OpsBase):
         op = "activation_double_grad"
         self.check_float(op, ddz=ddz, dy=dy, kept=kept)
         for name, a in (("ddz", ddz), ("dy", dy)):
-            require(
-                a is None or a.shape == kept.shape, f"{op}: {name} is {a is not None and a.shape}, y is {kept.shape}"
-            )
+            if a is not None and a.shape != kept.shape:
+                raise ValueError(f"{op}: {name} is {a.shape}, y is {kept.shape}")
         self.calls[op] += 1
         if activation is None:
             return ddz, None
@@ -101,7 +99,8 @@ class ElementwiseOps(OpsBase):
     def axpy(self, alpha: float, x: Array, y: Array) -> None:
         """In place: y += alpha*x, same shapes."""
         self.check_float("axpy", x=x, y=y)
-        require(x.shape == y.shape, f"axpy: x is {x.shape}, y is {y.shape}")
+        if x.shape != y.shape:
+            raise ValueError(f"axpy: x is {x.shape}, y is {y.shape}")
         self.calls["axpy"] += 1
         self._axpy(alpha, x, y)
 
@@ -119,7 +118,8 @@ class ElementwiseOps(OpsBase):
     def sum_rows(self, x: Array, *, out: Array | None = None, accumulate: bool = False) -> Array:
         """Sum of x (..., C) over all axes but the last -> (C,); `accumulate` adds to `out`."""
         self.check_float("sum_rows", x=x)
-        require(not accumulate or out is not None, "sum_rows: accumulate=True needs out=")
+        if accumulate and out is None:
+            raise ValueError("sum_rows: accumulate=True needs out=")
         y = self.output("sum_rows", x.shape[-1:], out, x)
         self.calls["sum_rows"] += 1
         self._sum_rows(x, y, accumulate)
@@ -145,7 +145,8 @@ class ElementwiseOps(OpsBase):
         """Join arrays along `axis`; all other axes must agree."""
         for i, a in enumerate(arrays):
             self.check_float("concat", **{f"array {i}": a})
-        require(len(arrays) > 0, "concat: expected at least one array")
+        if not arrays:
+            raise ValueError("concat: expected at least one array")
         first = arrays[0].shape
         axis = axis % len(first)
         for a in arrays:
@@ -153,7 +154,8 @@ class ElementwiseOps(OpsBase):
                 *first[:axis],
                 *first[axis + 1 :],
             )
-            require(agree, f"concat: {a.shape} and {first} differ on an axis other than {axis}")
+            if not agree:
+                raise ValueError(f"concat: {a.shape} and {first} differ on an axis other than {axis}")
         self.calls["concat"] += 1
         y = self.empty((*first[:axis], sum(a.shape[axis] for a in arrays), *first[axis + 1 :]))
         self._concat(arrays, axis, y)
@@ -162,7 +164,8 @@ class ElementwiseOps(OpsBase):
     def split(self, x: Array, sizes: Sequence[int]) -> list[Array]:
         """Contiguous copies of x (..., C) cut along its last axis into pieces of given sizes: the adjoint of concat."""
         self.check_float("split", x=x)
-        require(sum(sizes) == x.shape[-1], f"split: pieces {tuple(sizes)} do not add up to the last axis of {x.shape}")
+        if sum(sizes) != x.shape[-1]:
+            raise ValueError(f"split: pieces {tuple(sizes)} do not add up to the last axis of {x.shape}")
         self.calls["split"] += 1
         pieces = [self.empty((*x.shape[:-1], size)) for size in sizes]
         self._split(x, pieces)
@@ -171,7 +174,8 @@ class ElementwiseOps(OpsBase):
     def gather_rows(self, w: Array, index: Array) -> Array:
         """Rows of a table: w (K, F), index (N,) of whole numbers in [0, K) -> (N, F)."""
         self.check_float("gather_rows", w=w)
-        require(w.ndim == 2, f"gather_rows: expected a table (K, F), got {w.shape}")
+        if w.ndim != 2:
+            raise ValueError(f"gather_rows: expected a table (K, F), got {w.shape}")
         self._check_index("gather_rows", index, w.shape[0])
         self.calls["gather_rows"] += 1
         y = self.empty((*index.shape, w.shape[1]))
@@ -182,10 +186,8 @@ class ElementwiseOps(OpsBase):
         """In place: dw[index[n]] += dy[n], dw (K, F), index (N,), dy (N, F): the adjoint of gather_rows."""
         self.check_float("scatter_add_rows", dw=dw, dy=dy)
         self._check_index("scatter_add_rows", index, dw.shape[0])
-        require(
-            dy.shape == (*index.shape, dw.shape[1]),
-            f"scatter_add_rows: dy is {dy.shape}, index {index.shape}, dw {dw.shape}",
-        )
+        if dy.shape != (*index.shape, dw.shape[1]):
+            raise ValueError(f"scatter_add_rows: dy is {dy.shape}, index {index.shape}, dw {dw.shape}")
         self.calls["scatter_add_rows"] += 1
         self._scatter_add_rows(dw, index, dy)
 
@@ -193,9 +195,11 @@ class ElementwiseOps(OpsBase):
         """Mean of -log softmax(logits)[label] (0-d) and its gradient; logits (N, K), labels (N,) in [0, K)."""
         op = "softmax_cross_entropy"
         self.check_float(op, logits=logits)
-        require(logits.ndim == 2, f"{op}: expected logits (N, K), got {logits.shape}")
+        if logits.ndim != 2:
+            raise ValueError(f"{op}: expected logits (N, K), got {logits.shape}")
         self._check_index(op, labels, logits.shape[1])
-        require(labels.shape == logits.shape[:1], f"{op}: labels are {labels.shape}, logits {logits.shape}")
+        if labels.shape != logits.shape[:1]:
+            raise ValueError(f"{op}: labels are {labels.shape}, logits {logits.shape}")
         self.calls[op] += 1
         value, dlogits = self.empty(()), self.empty(logits.shape)
         self._softmax_cross_entropy(logits, labels, value, dlogits)
@@ -217,7 +221,8 @@ class ElementwiseOps(OpsBase):
 
     def dropout_mask(self, shape: Shape, rate: float) -> Array:
         """0 with probability `rate`, else 1/(1 - rate)."""
-        require(0 <= rate < 1, f"dropout_mask: the rate must lie in [0, 1), got {rate}")
+        if not 0 <= rate < 1:
+            raise ValueError(f"dropout_mask: the rate must lie in [0, 1), got {rate}")
         self.calls["dropout_mask"] += 1
         y = self.empty(shape)
         self._dropout_mask(rate, y)
@@ -225,7 +230,8 @@ class ElementwiseOps(OpsBase):
 
     def _binary(self, op: str, a: Array, b: Array) -> Array:
         self.check_float(op, a=a, b=b)
-        require(a.shape == b.shape, f"{op}: a is {a.shape}, b is {b.shape}")
+        if a.shape != b.shape:
+            raise ValueError(f"{op}: a is {a.shape}, b is {b.shape}")
         self.calls[op] += 1
         y = self.empty(a.shape)
         (self._add if op == "add" else self._multiply)(a, b, y)

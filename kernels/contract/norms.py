@@ -9,7 +9,7 @@ from abc import abstractmethod
 
 from ..activations import Activation, fusable
 from ..types import Array
-from .base import OpsBase, require
+from .base import OpsBase
 
 
 class NormOps(OpsBase):
@@ -48,8 +48,10 @@ class NormOps(OpsBase):
         self._check_norm_grad(op, "dy", dy, x, gamma, mean, var, (gamma.shape[0],), dgamma, dbeta)
         self.check_float(op, y=y)
         act = fusable(activation, op)
-        require(act is None or y is not None, f"{op}: {act} needs y")
-        require(y is None or y.shape == x.shape, f"{op}: y is {y is not None and y.shape}, x is {x.shape}")
+        if act is not None and y is None:
+            raise ValueError(f"{op}: {act} needs y")
+        if y is not None and y.shape != x.shape:
+            raise ValueError(f"{op}: y is {y.shape}, x is {x.shape}")
         self.calls[op] += 1
         dx = self.empty(x.shape)
         self._batch_norm_grad(dy, x, gamma, mean, var, eps, y, act, dgamma, dbeta, dx)
@@ -130,7 +132,8 @@ class NormOps(OpsBase):
         op = "layer_norm_double_grad"
         self._check_norm_grad(op, "dz", dz, x, gamma, mean, var, x.shape[:1], dgamma, None)
         self.check_float(op, ddx=ddx)
-        require(ddx.shape == x.shape, f"{op}: ddx is {ddx.shape}, x is {x.shape}")
+        if ddx.shape != x.shape:
+            raise ValueError(f"{op}: ddx is {ddx.shape}, x is {x.shape}")
         self.calls[op] += 1
         ddz, extra = self.empty(x.shape), self.empty(x.shape)
         self._layer_norm_double_grad(ddx, dz, x, gamma, mean, var, eps, dgamma, ddz, extra)
@@ -139,10 +142,8 @@ class NormOps(OpsBase):
     def _check_norm(self, op: str, x: Array, gamma: Array, beta: Array | None) -> None:
         self.check_float(op, x=x, gamma=gamma, beta=beta)
         for name, a in (("gamma", gamma), ("beta", beta)):
-            require(
-                a is None or a.shape == x.shape[-1:],
-                f"{op}: x has {x.shape[-1]} channels, {name} is {a is not None and a.shape} (x {x.shape})",
-            )
+            if a is not None and a.shape != x.shape[-1:]:
+                raise ValueError(f"{op}: x has {x.shape[-1]} channels, {name} is {a.shape} (x {x.shape})")
 
     def _check_norm_grad(
         self,
@@ -160,18 +161,17 @@ class NormOps(OpsBase):
         self._check_norm(op, x, gamma, dbeta)
         self._check_statistics(op, mean, var, statistics)
         self.check_float(op, **{name: gradient}, dgamma=dgamma)
-        require(gradient.shape == x.shape, f"{op}: {name} is {gradient.shape}, x is {x.shape}")
-        require(
-            dgamma is None or dgamma.shape == gamma.shape,
-            f"{op}: dgamma is {dgamma is not None and dgamma.shape}, gamma {gamma.shape}",
-        )
+        if gradient.shape != x.shape:
+            raise ValueError(f"{op}: {name} is {gradient.shape}, x is {x.shape}")
+        if dgamma is not None and dgamma.shape != gamma.shape:
+            raise ValueError(f"{op}: dgamma is {dgamma.shape}, gamma {gamma.shape}")
 
     def _check_statistics(self, op: str, mean: Array | None, var: Array, shape: tuple[int, ...]) -> None:
         self.check_float(op, mean=mean, var=var)
-        require(
-            var.shape == shape and (mean is None or mean.shape == shape),
-            f"{op}: mean and var must be {shape}, got {None if mean is None else mean.shape} and {var.shape}",
-        )
+        if not (var.shape == shape and (mean is None or mean.shape == shape)):
+            raise ValueError(
+                f"{op}: mean and var must be {shape}, got {None if mean is None else mean.shape} and {var.shape}"
+            )
 
     @abstractmethod
     def _batch_norm(

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from ..activations import Activation, fusable
 from ..geometry import output_size
 from ..types import Array, Pads, Pair
-from .base import OpsBase, require
+from .base import OpsBase
 
 
 class ProductOps(OpsBase):
@@ -32,14 +32,15 @@ class ProductOps(OpsBase):
         `accumulate` adds to `out` (and then takes neither bias nor activation); without it `out` is overwritten unread.
         """
         self.check_float("matmul", a=a, b=b, bias=bias)
-        require(a.ndim == b.ndim == 2, f"matmul: expected two matrices, got a {a.shape}, b {b.shape}")
+        if not (a.ndim == b.ndim == 2):
+            raise ValueError(f"matmul: expected two matrices, got a {a.shape}, b {b.shape}")
         m, k = a.shape[::-1] if trans_a else a.shape
         k2, n = b.shape[::-1] if trans_b else b.shape
-        flags = f"(a {a.shape}{' transposed' * trans_a}, b {b.shape}{' transposed' * trans_b})"
-        require(k == k2, f"matmul: a has {k} columns, b has {k2} rows {flags}")
-        require(
-            bias is None or bias.shape == (n,), f"matmul: bias is {bias is not None and bias.shape}, expected ({n},)"
-        )
+        if k != k2:
+            flags = f"(a {a.shape}{' transposed' * trans_a}, b {b.shape}{' transposed' * trans_b})"
+            raise ValueError(f"matmul: a has {k} columns, b has {k2} rows {flags}")
+        if bias is not None and bias.shape != (n,):
+            raise ValueError(f"matmul: bias is {bias.shape}, expected ({n},)")
         self._check_accumulate("matmul", out, accumulate, bias, activation)
         act = fusable(activation, "matmul")
         y = self.output("matmul", (m, n), out, a, b, bias)
@@ -60,17 +61,12 @@ class ProductOps(OpsBase):
     ) -> Array:
         """Cross-correlation of x (N, H, W, C) with w (KH, KW, C, O) -> (N, HO, WO, O); bias (O,)."""
         self.check_float("conv2d", x=x, w=w, bias=bias)
-        require(
-            x.ndim == w.ndim == 4, f"conv2d: expected x (N, H, W, C) and w (KH, KW, C, O), got {x.shape}, {w.shape}"
-        )
-        require(
-            x.shape[3] == w.shape[2],
-            f"conv2d: x has {x.shape[3]} channels, w expects {w.shape[2]} (x {x.shape}, w {w.shape})",
-        )
-        require(
-            bias is None or bias.shape == w.shape[3:],
-            f"conv2d: bias is {bias is not None and bias.shape}, expected {w.shape[3:]}",
-        )
+        if not (x.ndim == w.ndim == 4):
+            raise ValueError(f"conv2d: expected x (N, H, W, C) and w (KH, KW, C, O), got {x.shape}, {w.shape}")
+        if x.shape[3] != w.shape[2]:
+            raise ValueError(f"conv2d: x has {x.shape[3]} channels, w expects {w.shape[2]} (x {x.shape}, w {w.shape})")
+        if bias is not None and bias.shape != w.shape[3:]:
+            raise ValueError(f"conv2d: bias is {bias.shape}, expected {w.shape[3:]}")
         height, width = output_size(x.shape[1:3], w.shape[:2], stride, pads)
         act = fusable(activation, "conv2d")
         y = self.output("conv2d", (x.shape[0], height, width, w.shape[3]), out, x, w, bias)
@@ -96,17 +92,14 @@ class ProductOps(OpsBase):
         """
         op = "conv2d_input_grad"
         self.check_float(op, dy=dy, w=w, bias=bias)
-        require(
-            dy.ndim == w.ndim == 4, f"{op}: expected dy (N, HO, WO, O) and w (KH, KW, C, O), got {dy.shape}, {w.shape}"
-        )
-        require(
-            dy.shape[3] == w.shape[3],
-            f"{op}: dy has {dy.shape[3]} channels, w expects {w.shape[3]} (dy {dy.shape}, w {w.shape})",
-        )
-        require(
-            bias is None or bias.shape == w.shape[2:3],
-            f"{op}: bias is {bias is not None and bias.shape}, expected {w.shape[2:3]}",
-        )
+        if not (dy.ndim == w.ndim == 4):
+            raise ValueError(f"{op}: expected dy (N, HO, WO, O) and w (KH, KW, C, O), got {dy.shape}, {w.shape}")
+        if dy.shape[3] != w.shape[3]:
+            raise ValueError(
+                f"{op}: dy has {dy.shape[3]} channels, w expects {w.shape[3]} (dy {dy.shape}, w {w.shape})"
+            )
+        if bias is not None and bias.shape != w.shape[2:3]:
+            raise ValueError(f"{op}: bias is {bias.shape}, expected {w.shape[2:3]}")
         self._check_windows(op, dy, size, (w.shape[0], w.shape[1]), stride, pads)
         act = fusable(activation, op)
         dx = self.output(op, (dy.shape[0], *size, w.shape[2]), out, dy, w, bias)
@@ -128,13 +121,10 @@ class ProductOps(OpsBase):
         """Adjoint of conv2d in w: x (N, H, W, C), dy (N, HO, WO, O) -> (KH, KW, C, O) with (KH, KW) = kernel."""
         op = "conv2d_weight_grad"
         self.check_float(op, x=x, dy=dy)
-        require(
-            x.ndim == dy.ndim == 4, f"{op}: expected x (N, H, W, C) and dy (N, HO, WO, O), got {x.shape}, {dy.shape}"
-        )
-        require(
-            x.shape[0] == dy.shape[0],
-            f"{op}: x has {x.shape[0]} samples, dy has {dy.shape[0]} (x {x.shape}, dy {dy.shape})",
-        )
+        if not (x.ndim == dy.ndim == 4):
+            raise ValueError(f"{op}: expected x (N, H, W, C) and dy (N, HO, WO, O), got {x.shape}, {dy.shape}")
+        if x.shape[0] != dy.shape[0]:
+            raise ValueError(f"{op}: x has {x.shape[0]} samples, dy has {dy.shape[0]} (x {x.shape}, dy {dy.shape})")
         self._check_windows(op, dy, (x.shape[1], x.shape[2]), kernel, stride, pads)
         self._check_accumulate(op, out, accumulate, None, None)
         dw = self.output(op, (*kernel, x.shape[3], dy.shape[3]), out, x, dy)
@@ -146,20 +136,19 @@ class ProductOps(OpsBase):
     def _check_accumulate(
         op: str, out: Array | None, accumulate: bool, bias: Array | None, activation: Activation | None
     ) -> None:
-        require(not accumulate or out is not None, f"{op}: accumulate=True needs out=")
-        require(
-            not accumulate or (bias is None and activation is None),
-            f"{op}: accumulate=True takes no bias and no activation",
-        )
+        if accumulate and out is None:
+            raise ValueError(f"{op}: accumulate=True needs out=")
+        if accumulate and not (bias is None and activation is None):
+            raise ValueError(f"{op}: accumulate=True takes no bias and no activation")
 
     @staticmethod
     def _check_windows(op: str, dy: Array, size: Pair, kernel: Pair, stride: Pair, pads: Pads) -> None:
         expected = output_size(size, kernel, stride, pads)
-        require(
-            tuple(dy.shape[1:3]) == expected,
-            f"{op}: dy {dy.shape} is {dy.shape[1]}x{dy.shape[2]}, an image of {size[0]}x{size[1]} with kernel "
-            f"{kernel}, stride {stride}, pads {tuple(pads)} gives {expected[0]}x{expected[1]}",
-        )
+        if tuple(dy.shape[1:3]) != expected:
+            raise ValueError(
+                f"{op}: dy {dy.shape} is {dy.shape[1]}x{dy.shape[2]}, an image of {size[0]}x{size[1]} with kernel "
+                f"{kernel}, stride {stride}, pads {tuple(pads)} gives {expected[0]}x{expected[1]}"
+            )
 
     @abstractmethod
     def _matmul(

@@ -8,7 +8,7 @@ the middle of a step to make sure.
 from abc import abstractmethod
 
 from ..types import Array
-from .base import OpsBase, require
+from .base import OpsBase
 
 
 class UpdateOps(OpsBase):
@@ -57,7 +57,8 @@ class UpdateOps(OpsBase):
     ) -> None:
         """In place: p, m, v and (AMSGrad, where given) v_max; `step` counts from 1."""
         self._check_update("adam", p, g=g, m=m, v=v, v_max=v_max)
-        require(step >= 1, f"adam: step counts from 1, got {step}")
+        if step < 1:
+            raise ValueError(f"adam: step counts from 1, got {step}")
         self.calls["adam"] += 1
         self._adam(p, g, m, v, v_max, guard, lr, beta1, beta2, eps, weight_decay, step)
 
@@ -70,7 +71,8 @@ class UpdateOps(OpsBase):
     def clip_norm(self, g: Array, limit: float) -> Array:
         """In place: scale g so that its Euclidean norm is at most `limit`; returns the norm before (0-d)."""
         self.check_float("clip_norm", g=g)
-        require(limit > 0, f"clip_norm: the limit must be above 0, got {limit}")
+        if not limit > 0:
+            raise ValueError(f"clip_norm: the limit must be above 0, got {limit}")
         self.calls["clip_norm"] += 1
         norm = self.empty(())
         self._clip_norm(g, limit, norm)
@@ -79,10 +81,8 @@ class UpdateOps(OpsBase):
     def _check_update(self, op: str, p: Array, **others: Array | None) -> None:
         self.check_float(op, p=p, **others)
         for name, a in others.items():
-            require(
-                a is None or a.shape == p.shape,
-                f"{op}: {name} is {a is not None and a.shape}, the parameters are {p.shape}",
-            )
+            if a is not None and a.shape != p.shape:
+                raise ValueError(f"{op}: {name} is {a.shape}, the parameters are {p.shape}")
 
     @abstractmethod
     def _sgd(

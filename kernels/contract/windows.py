@@ -10,7 +10,7 @@ import numpy as np
 
 from ..geometry import output_size
 from ..types import Array, Pair
-from .base import OpsBase, require
+from .base import OpsBase
 
 NO_PADS = (0, 0, 0, 0)
 
@@ -44,7 +44,8 @@ class WindowOps(OpsBase):
     def max_pool2d_grad(self, dy: Array, index: Array, size: Pair, kernel: Pair, stride: Pair) -> Array:
         """dx (N, H, W, C): each dy added where its window's maximum stood."""
         self._check_pooled("max_pool2d_grad", dy, size, kernel, stride)
-        require(index.shape == dy.shape, f"max_pool2d_grad: dy is {dy.shape}, index {index.shape}")
+        if index.shape != dy.shape:
+            raise ValueError(f"max_pool2d_grad: dy is {dy.shape}, index {index.shape}")
         self.calls["max_pool2d_grad"] += 1
         dx = self.empty((dy.shape[0], *size, dy.shape[3]))
         self._max_pool2d_grad(dy, index, kernel, stride, dx)
@@ -53,7 +54,8 @@ class WindowOps(OpsBase):
     def max_pool2d_gather(self, x: Array, index: Array, kernel: Pair, stride: Pair) -> Array:
         """x at the places of `index`: the adjoint of max_pool2d_grad, (N, H, W, C) -> (N, HO, WO, C)."""
         shape = self._pooled("max_pool2d_gather", x, kernel, stride)
-        require(index.shape == shape, f"max_pool2d_gather: x {x.shape} gives windows {shape}, index is {index.shape}")
+        if index.shape != shape:
+            raise ValueError(f"max_pool2d_gather: x {x.shape} gives windows {shape}, index is {index.shape}")
         self.calls["max_pool2d_gather"] += 1
         y = self.empty(shape)
         self._max_pool2d_gather(x, index, kernel, stride, y)
@@ -62,7 +64,8 @@ class WindowOps(OpsBase):
     def upsample_nearest(self, x: Array, factor: Pair) -> Array:
         """Repeat every pixel factor[0] times down and factor[1] times across."""
         self.check_float("upsample_nearest", x=x)
-        require(x.ndim == 4, f"upsample_nearest: expected (N, H, W, C), got {x.shape}")
+        if x.ndim != 4:
+            raise ValueError(f"upsample_nearest: expected (N, H, W, C), got {x.shape}")
         self.calls["upsample_nearest"] += 1
         y = self.empty((x.shape[0], x.shape[1] * factor[0], x.shape[2] * factor[1], x.shape[3]))
         self._upsample_nearest(x, factor, y)
@@ -72,10 +75,8 @@ class WindowOps(OpsBase):
         """Adjoint of upsample_nearest: the sum over each block of repeats."""
         op = "upsample_nearest_grad"
         self.check_float(op, dy=dy)
-        require(
-            dy.ndim == 4 and dy.shape[1] % factor[0] == 0 and dy.shape[2] % factor[1] == 0,
-            f"{op}: dy {dy.shape} is not a whole number of {factor[0]}x{factor[1]} blocks",
-        )
+        if not (dy.ndim == 4 and dy.shape[1] % factor[0] == 0 and dy.shape[2] % factor[1] == 0):
+            raise ValueError(f"{op}: dy {dy.shape} is not a whole number of {factor[0]}x{factor[1]} blocks")
         self.calls[op] += 1
         dx = self.empty((dy.shape[0], dy.shape[1] // factor[0], dy.shape[2] // factor[1], dy.shape[3]))
         self._upsample_nearest_grad(dy, factor, dx)
@@ -83,16 +84,17 @@ class WindowOps(OpsBase):
 
     def _pooled(self, op: str, x: Array, kernel: Pair, stride: Pair) -> tuple[int, ...]:
         self.check_float(op, x=x)
-        require(x.ndim == 4, f"{op}: expected x (N, H, W, C), got {x.shape}")
+        if x.ndim != 4:
+            raise ValueError(f"{op}: expected x (N, H, W, C), got {x.shape}")
         return (x.shape[0], *output_size(x.shape[1:3], kernel, stride, NO_PADS), x.shape[3])
 
     def _check_pooled(self, op: str, dy: Array, size: Pair, kernel: Pair, stride: Pair) -> None:
         self.check_float(op, dy=dy)
         expected = output_size(size, kernel, stride, NO_PADS)
-        require(
-            dy.ndim == 4 and tuple(dy.shape[1:3]) == expected,
-            f"{op}: dy is {dy.shape}, an image of {size[0]}x{size[1]} has {expected[0]}x{expected[1]} windows",
-        )
+        if not (dy.ndim == 4 and tuple(dy.shape[1:3]) == expected):
+            raise ValueError(
+                f"{op}: dy is {dy.shape}, an image of {size[0]}x{size[1]} has {expected[0]}x{expected[1]} windows"
+            )
 
     @abstractmethod
     def _avg_pool2d(self, x: Array, kernel: Pair, stride: Pair, y: Array) -> None: ...

@@ -2,10 +2,10 @@
 
     for each block of K (KC at most)              its panels of B fit the first-level cache
         in parallel: pack all of A's block        (M, KC) as A panels, shared by all threads
-        in parallel over panels of B              W columns each
+        in parallel over panels of B              W columns each, a few at a time if they are short
             pack the panel                        (KC, W), read M/R times from the first-level cache
             for each A panel: one micro-tile      R x W of y in registers
-        behind the last block: bias and activation, while the columns of y are still near
+            behind the last block: bias and activation, while the rows of y are still near
 
 B is packed just in time by the thread that needs it, so its panel never leaves the core. Only M x N is partitioned and
 the order of the sum over K is fixed, so the bits do not depend on the number of threads.
@@ -28,15 +28,23 @@ from .packing import PANEL_PAD, pack_column_rows, pack_columns, pack_row_columns
 KC = 512
 """Depth of a block of K: a B panel takes KC*TILE_BYTES = 32 KiB on AVX2. 256 and 384 measured the same within noise."""
 
-FEW_PANELS = 16
+GROUP_BYTES = 1 << 15
+"""Panels of B are packed a few at a time where they are short: then rows of y are written in longer runs."""
+
+FEW_ITEMS = 16
 ROWS_PER_ITEM = 16 * TILE_ROWS
-"""With fewer than FEW_PANELS panels of B the rows of y are split too, in items of at least ROWS_PER_ITEM."""
+"""With fewer than FEW_ITEMS groups of panels the rows of y are split too, in items of at least ROWS_PER_ITEM."""
 
 
 def block_depth(k: int) -> int:
     """Depth of the blocks of K: equal parts of at most KC, rounded up to a multiple of 8, at least 8."""
     blocks = max(1, (k + KC - 1) // KC)
     return max(((k + blocks - 1) // blocks + 7) // 8 * 8, 8)
+
+
+def panels_per_item(depth: int) -> int:
+    """Panels of B that are packed together, at most 4."""
+    return max(1, min(4, GROUP_BYTES // max(depth * TILE_BYTES, 1)))
 
 
 def panels_of(m: int) -> int:
@@ -47,10 +55,11 @@ def panels_of(m: int) -> int:
 def scratch_sizes(m: int, k: int, dtype: np.dtype) -> tuple[int, int]:
     """Numbers of scratch: for all A panels of one block, and for each thread a B panel and a micro-tile."""
     depth, width = block_depth(k), TILE_BYTES // dtype.itemsize
-    return panels_of(m) * (TILE_ROWS * depth + PANEL_PAD), (depth + TILE_ROWS) * width
+    group = panels_per_item(min(depth, k))
+    return panels_of(m) * (TILE_ROWS * depth + PANEL_PAD), (group * depth + TILE_ROWS) * width
 
 
-_block_depth, _panels_of = kernel(block_depth), kernel(panels_of)
+_block_depth, _panels_per_item, _panels_of = kernel(block_depth), kernel(panels_per_item), kernel(panels_of)
 
 
 class Product(NamedTuple):
@@ -84,6 +93,7 @@ def pack_a(panel: int, p: Product, a: Array, k0: int, depth: int, panels: Array)
 def multiply_item(
     item: int,
     p: Product,
+    group: int,
     row_blocks: int,
     panels: Array,
     b: Array,
@@ -93,39 +103,44 @@ def multiply_item(
     bias: Array,
     y: Array,
 ) -> None:
-    """One panel of B, packed, times one of `row_blocks` blocks of A panels.
+    """A few panels of B, packed, times one of `row_blocks` blocks of A panels.
 
     A tile that sticks out of y is computed in full behind the B panel, and what belongs to y copied from there.
     """
-    width, total, b_panel = tile_width(y), _panels_of(p.m), buffers[numba.get_thread_id()]
-    column, block = item // row_blocks * width, item % row_blocks
-    columns, edge = min(width, p.n - column), depth * width
-    if p.trans_b:
-        pack_column_rows(b, column * p.ldb + k0, p.ldb, depth, columns, b_panel, 0)
-    else:
-        pack_columns(b, k0 * p.ldb + column, p.ldb, depth, columns, b_panel, 0)
+    width, total, b_panels = tile_width(y), _panels_of(p.m), buffers[numba.get_thread_id()]
+    column, block = item // row_blocks * group, item % row_blocks
+    end, edge = min(p.n, column + group), depth * group
+    for q in range(column, end, width):
+        at = (q - column) * depth
+        if p.trans_b:
+            pack_column_rows(b, q * p.ldb + k0, p.ldb, depth, min(width, end - q), b_panels, at)
+        else:
+            pack_columns(b, k0 * p.ldb + q, p.ldb, depth, min(width, end - q), b_panels, at)
     add, last = p.accumulate or k0 > 0, k0 + depth == p.k
     for panel in range(total * block // row_blocks, total * (block + 1) // row_blocks):
         row, start = panel * TILE_ROWS, panel * (TILE_ROWS * depth + PANEL_PAD)
-        rows, target = min(TILE_ROWS, p.m - row), row * p.n + column
-        if rows == TILE_ROWS and columns == width:
-            multiply_tile(depth, panels, start, TILE_ROWS, b_panel, 0, width, y, target, p.n, add)
-        else:
-            multiply_tile(depth, panels, start, TILE_ROWS, b_panel, 0, width, b_panel, edge, width, False)
-            for i in range(rows):
-                place(b_panel, edge + i * width, y, target + i * p.n, columns, add)
+        rows = min(TILE_ROWS, p.m - row)
+        for q in range(column, end, width):
+            at, columns, target = (q - column) * depth, min(width, end - q), row * p.n + q
+            if rows == TILE_ROWS and columns == width:
+                multiply_tile(depth, panels, start, TILE_ROWS, b_panels, at, width, y, target, p.n, add)
+            else:
+                multiply_tile(depth, panels, start, TILE_ROWS, b_panels, at, width, b_panels, edge, width, False)
+                for i in range(rows):
+                    place(b_panels, edge + i * width, y, target + i * p.n, columns, add)
         if last and (bias.size or p.code):
             for i in range(rows):
-                finish(y, target + i * p.n, columns, bias, column, p.code, p.slope)
+                finish(y, (row + i) * p.n + column, end - column, bias, column, p.code, p.slope)
 
 
 @parallel_kernel
 def matmul(p: Product, a: Array, b: Array, bias: Array, y: Array, panels: Array, buffers: Array) -> None:
     """The product, with scratch of `scratch_sizes`: all A panels of a block, and a row of `buffers` for each thread."""
-    b_panels = (p.n + tile_width(y) - 1) // tile_width(y)
-    row_blocks = 1 if b_panels >= FEW_PANELS else max(1, min(p.m // ROWS_PER_ITEM, FEW_PANELS // max(b_panels, 1)))
     block = _block_depth(p.k)
+    group = _panels_per_item(min(block, p.k)) * tile_width(y)
+    columns = (p.n + group - 1) // group
+    row_blocks = 1 if columns >= FEW_ITEMS else max(1, min(p.m // ROWS_PER_ITEM, FEW_ITEMS // max(columns, 1)))
     for k0 in range(0, max(p.k, 1), block):
         depth = min(block, p.k - k0)
         fork(pack_a, _panels_of(p.m), (p, a, k0, depth, panels))
-        fork(multiply_item, b_panels * row_blocks, (p, row_blocks, panels, b, k0, depth, buffers, bias, y))
+        fork(multiply_item, columns * row_blocks, (p, group, row_blocks, panels, b, k0, depth, buffers, bias, y))

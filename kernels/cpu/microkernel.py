@@ -83,7 +83,7 @@ class _Tile:
             with add:
                 self._store(lambda value, address: builder.fadd(emit.load(address), value))
             with overwrite:
-                self._store(lambda value, address: value)
+                self._store(lambda value, _: value)
 
     def _store(self, combine: Callable[[ir.Value, ir.Value], ir.Value]) -> None:
         for row, slots in zip(self.rows, self.slots, strict=True):

@@ -1,4 +1,4 @@
-"""What the kernels must know of the CPU: the width of its vectors, how many registers it has, and how it numbers cores.
+"""What the kernels must know of the CPU: the width of its vectors and how many registers it has.
 
 The answers come from the target that Numba compiles for (which NUMBA_CPU_NAME and NUMBA_CPU_FEATURES can change), not
 from the machine, so that they always fit the code and the key under which Numba keeps it on disk.
@@ -9,9 +9,9 @@ from the machine, so that they always fit the code and the key under which Numba
     NEON                16 bytes   32             8 x 3
     SSE2, others        16 bytes   16             4 x 3
 
-A micro-tile of R x V vectors lives in R V registers; V more hold a row of B and one an element of A, so R V + V + 1 must
-not exceed the registers. Per step it loads R + V values for R V multiply-adds: the squarer, the better. (Goto and van de
-Geijn 2008, section 6; Van Zee and van de Geijn 2015, section 2.)
+A micro-tile of R x V vectors lives in R V registers; V more hold a row of B and one an element of A, so R V + V + 1
+must not exceed the registers. Per step it loads R + V values for R V multiply-adds: the squarer, the better. (Goto and
+van de Geijn 2008, section 6; Van Zee and van de Geijn 2015, section 2.)
 """
 
 import platform

@@ -162,9 +162,20 @@ def apply_matrix(
     )
 
     def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
-        matrix_, m_start_, m_stride_, outputs_, inputs_, source_, start_, stride_, target_, at_, target_stride_, add_ = (
-            arguments
-        )
+        (
+            matrix_,
+            m_start_,
+            m_stride_,
+            outputs_,
+            inputs_,
+            source_,
+            start_,
+            stride_,
+            target_,
+            at_,
+            target_stride_,
+            add_,
+        ) = arguments
         emit = Emitter(context, builder, source.dtype)
         first_row, first = emit.pointer(matrix, matrix_, m_start_), emit.pointer(source, source_, start_)
         out = emit.pointer(target, target_, at_)

@@ -139,19 +139,22 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
         y += n_v * m_h * in_batch * row_stride(o, dtype.itemsize)
         x += n_v * n_h * in_batch * row_stride(k, dtype.itemsize)
         w += n_v * taps[1] * k * o
-    reach = [
-        max(
-            (t[axis] + kind.n_v if axis == 0 else t[axis] + kind.n_h)
-            for kind in kinds
-            for t in tiles[kind.first_tile : kind.first_tile + kind.tiles]
-        )
-        for axis in (0, 1)
-    ]
-    height, width = max(size[1] + pads[0], reach[0] * stride[0]), max(size[2] + pads[2], reach[1] * stride[1])
+    reach_v = max(top + kind.n_v for kind in kinds for top, _ in tiles[kind.first_tile :][: kind.tiles])
+    reach_h = max(left + kind.n_h for kind in kinds for _, left in tiles[kind.first_tile :][: kind.tiles])
+    height, width = max(size[1] + pads[0], reach_v * stride[0]), max(size[2] + pads[2], reach_h * stride[1])
     geometry = Geometry(size[0], height, width, c, *outputs, o, kh, kw, *stride, k)
     tables = np.stack([_tables(lengths, t, dtype) for lengths, t in zip(cuts, taps, strict=True)])
-    arrays = [np.array(rows, np.int64) for rows in (kinds, tiles, lines, weight_lines)]
-    return Plan(geometry, *arrays, y, x, w, tables)
+    return Plan(
+        geometry,
+        np.array(kinds, np.int64),
+        np.array(tiles, np.int64),
+        np.array(lines, np.int64),
+        np.array(weight_lines, np.int64),
+        y,
+        x,
+        w,
+        tables,
+    )
 
 
 def taps_of(kernel: int, stride: int) -> int:

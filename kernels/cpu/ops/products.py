@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from ...activations import Activation
 from ...contract.products import ProductOps
 from ...types import Array, Pads, Pair, Shape
-from .. import elementwise, gemm
+from .. import elementwise, gemm, gemv
 from ..activations import encode
 from ..epilogue import fused, fuses
 from ..microkernel import TILE_BYTES
@@ -39,18 +39,15 @@ class NumbaProducts(ProductOps):
     ) -> None:
         """y = f(op(a) op(b) + bias), or y += op(a) op(b)."""
         (m, n), k = y.shape, a.shape[0] if trans_a else a.shape[1]
-        product = gemm.Product(m, n, k, a.shape[1], b.shape[1], trans_a, trans_b, accumulate, *fused(act))
-        panels, buffer = gemm.scratch_sizes(m, k, self.dtype)
-        with self.scratch():
-            gemm.matmul(
-                product,
-                flat(a),
-                flat(b),
-                flat_or_none(bias, y),
-                flat(y),
-                self.empty((panels,)),
-                for_each_thread(self, buffer),
-            )
+        code, slope = fused(act)
+        if n == 1:
+            gemv.matvec(flat(a), m, k, trans_a, flat(b), flat_or_none(bias, y), code, slope, accumulate, flat(y))
+        else:
+            product = gemm.Product(m, n, k, a.shape[1], b.shape[1], trans_a, trans_b, accumulate, code, slope)
+            panels, buffer = gemm.scratch_sizes(m, k, self.dtype)
+            with self.scratch():
+                scratch = self.empty((panels,)), for_each_thread(self, buffer)
+                gemm.matmul(product, flat(a), flat(b), flat_or_none(bias, y), flat(y), *scratch)
         self._unfused(act, y)
 
     def _conv2d(

@@ -10,11 +10,14 @@ from .flat import flat
 
 CACHE_LINE = 64
 
+THREADS = numba.config.NUMBA_NUM_THREADS
+"""Threads that there can be; numba.set_num_threads can only lower their number."""
+
 
 def for_each_thread(ops: OpsBase, count: int, dtype: np.typing.DTypeLike | None = None) -> Array:
     """A row of `count` numbers or more for each thread, on cache lines of its own."""
     line = CACHE_LINE // np.dtype(ops.dtype if dtype is None else dtype).itemsize
-    return ops.empty((numba.get_num_threads(), -(-count // line) * line), dtype)
+    return ops.empty((THREADS, -(-count // line) * line), dtype)
 
 
 def padded(ops: OpsBase, x: Array, pads: Pads) -> Array:
