@@ -204,16 +204,19 @@ class Sequential(Layer):
         extra: Note = None,
         need_dx: bool = True,
     ) -> tuple[Any, Note]:
-        """Last to first; where dy is None, from the last layer that has an extra."""
-        tapes: dict[str, Note] = {}
-        first = next(iter(self.layers), None)
+        """Last to first; where dy is None, from the last layer that has an extra.
+
+        Without need_dx it ends at the first layer that has parameters: what lies before it has nothing to learn.
+        """
+        tapes: dict[str, Note] = dict.fromkeys(self.layers)
+        first = next((name for name in self.layers if p.sub(name)), None)
         for name, layer in reversed(self.layers.items()):
             own = sub(extra, name)
-            if dy is None and own is None:
-                tapes[name] = None
-                continue
-            needed = need_dx or name != first
-            dy, tapes[name] = layer.backward(ops, p.sub(name), cache[name], dy, sub(g, name), own, needed)
+            if dy is not None or own is not None:
+                needed = need_dx or name != first
+                dy, tapes[name] = layer.backward(ops, p.sub(name), cache[name], dy, sub(g, name), own, needed)
+            if name == first and not need_dx:
+                break
         return (dy if need_dx else None), tapes
 
     def double_backward(self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None = None) -> tuple[Any, Note]:

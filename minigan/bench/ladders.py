@@ -1,13 +1,13 @@
 """The ladders of `kernels.cpu.ladder`, rung by rung, on products of many sizes; NumPy's BLAS stands beside them."""
 
-import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 import kernels
+from kernels.cpu.ladder import CONV2D, MATMUL, NotApplicableError, Rung
 from kernels.geometry import output_size, resolve_padding
 from kernels.types import Array
 
@@ -33,12 +33,7 @@ def matmul_cases(quick: bool) -> Iterator[Case]:
 def _matmul_contenders(n: int, flops: int) -> list[Contender]:
     a, b = _random((n, n), 0), _random((n, n), 1)
     y = np.empty((n, n), np.float32)
-    rungs = [
-        _contender(name, partial(rung.run, a, b, y), y)
-        for name, rung in _rungs("MATMUL").items()
-        if flops <= rung.max_flops
-    ]
-    return [_contender("blas", partial(np.matmul, a, b, out=y), y), *rungs]
+    return [_contender("blas", partial(np.matmul, a, b, out=y), y), *_rungs(MATMUL, flops, a, b, y)]
 
 
 def conv_cases(quick: bool) -> Iterator[Case]:
@@ -63,20 +58,21 @@ def _conv_contenders(
         ops.workspace.reset()
         ops.conv2d(x, w, CONV_STRIDE, pads, out=y)
 
-    rungs = [
-        _contender(name, partial(rung.run, x, w, CONV_STRIDE, pads, y), y)
-        for name, rung in _rungs("CONV2D").items()
-        if flops <= rung.max_flops
-    ]
-    return [_contender("blas", on_blas, y), *rungs]
+    return [_contender("blas", on_blas, y), *_rungs(CONV2D, flops, x, w, CONV_STRIDE, pads, y)]
 
 
-def _rungs(which: str) -> dict[str, Any]:
-    """The rungs by name, MATMUL or CONV2D; none where this copy of `kernels` has no ladder."""
+def _rungs(ladder: Mapping[str, Rung], flops: int, *operands: Any) -> list[Contender]:
+    """The rungs that are meant for so much work and take these operands; the last of them is the result."""
+    runs = {name: partial(rung.run, *operands) for name, rung in ladder.items() if flops <= rung.max_flops}
+    return [_contender(name, run, operands[-1]) for name, run in runs.items() if _applies(run)]
+
+
+def _applies(run: Callable[[], object]) -> bool:
     try:
-        return dict(getattr(importlib.import_module("kernels.cpu.ladder"), which))
-    except ModuleNotFoundError:
-        return {}
+        run()
+    except NotApplicableError:
+        return False
+    return True
 
 
 def _contender(name: str, run: Callable[[], object], y: Array) -> Contender:

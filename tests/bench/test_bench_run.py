@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 
 import kernels
 from kernels.contract.products import ProductOps
+from kernels.cpu.ladder import NotApplicableError, Rung
 from minigan import TrainConfig, Trainer, cli
 from minigan.bench import ceilings, ladders, layers, peers, run, steps, tables
 from minigan.bench.case import Case, Contender, WrongResultError, verify
@@ -171,21 +171,26 @@ def test_a_step_counts_the_products_it_computes(monkeypatch: pytest.MonkeyPatch)
     assert steps.step_flops(trainer, 4) == sum(counted)
 
 
-def test_rungs_run_up_to_the_work_they_are_meant_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rungs_run_where_they_apply_up_to_the_work_they_are_meant_for(monkeypatch: pytest.MonkeyPatch) -> None:
     def conv(x: Any, w: Any, stride: Any, pads: Any, y: Any) -> None:
         kernels.get_ops("numpy").conv2d(x, w, stride, pads, out=y)
 
-    def rung(run: Any, max_flops: float) -> SimpleNamespace:
-        return SimpleNamespace(run=run, max_flops=max_flops)
+    def refuse(*_: Any) -> None:
+        raise NotApplicableError
 
-    matmul = {"slow": rung(lambda a, b, y: np.matmul(a, b, out=y), 2 * 8**3), "fast": rung(np.matmul, 1e9)}
-    ladder = SimpleNamespace(MATMUL=matmul, CONV2D={"same": rung(conv, 1e9)})
-    monkeypatch.setitem(sys.modules, "kernels.cpu.ladder", ladder)
+    def rungs(**runs: tuple[Callable[..., None], float]) -> dict[str, Rung]:
+        return {name: Rung(name, "", run, max_flops) for name, (run, max_flops) in runs.items()}
+
+    def product(a: Any, b: Any, y: Any) -> None:
+        np.matmul(a, b, out=y)
+
+    monkeypatch.setattr(ladders, "MATMUL", rungs(slow=(product, 2 * 8**3), fast=(product, 1e9)))
+    monkeypatch.setattr(ladders, "CONV2D", rungs(same=(conv, 1e9), other=(refuse, 1e9)))
     contenders = [case.contenders() for case in (*ladders.matmul_cases(True), *ladders.conv_cases(True))]
     names = [[contender.name for contender in own] for own in contenders]
     assert names == [["blas", "slow", "fast"], ["blas", "fast"], ["blas", "same"], ["blas", "same"]]
     for own in contenders:
         verify(Case({}, lambda: []), own)
-    matmul["fast"].run = lambda *_: None
+    monkeypatch.setattr(ladders, "MATMUL", rungs(fast=(lambda *_: None, 1e9)))
     with pytest.raises(WrongResultError, match="fast is off"):
         run.time_case(next(ladders.matmul_cases(True)), run.QUICK)

@@ -9,9 +9,12 @@ from ...types import Array, Pads, Pair, Shape
 from .. import elementwise, gemm, gemv
 from ..activations import encode
 from ..epilogue import fused, fuses
+from ..ladder.conv import FORWARD
+from ..ladder.matmul import PRODUCTS
 from ..microkernel import TILE_BYTES
 from ..winograd_plan import applies, plan, wins
-from . import implicit
+from . import implicit, rungs
+from .choice import Choice
 from .flat import flat, flat_or_none
 from .scratch import for_each_thread
 from .winograd import Winograd
@@ -21,10 +24,16 @@ class NumbaProducts(ProductOps):
     """matmul and the three convolutions.
 
     Attributes:
-        convolution: "auto", or "implicit" or "winograd" to take that algorithm wherever it applies.
+        matmul_rung: "parallel", or a slower rung of `kernels.cpu.ladder` to compute every matmul on.
+        convolution: "auto", or "implicit" or "winograd" to take that algorithm wherever it applies; or "naive" or
+            "im2col", which are rungs of the forward product alone: the other two are then implicit.
+
+    Raises:
+        ValueError: on assignment of an unknown name.
     """
 
-    convolution = "auto"
+    matmul_rung = Choice("parallel", *PRODUCTS)
+    convolution = Choice("auto", "implicit", "winograd", *FORWARD)
 
     def _matmul(
         self,
@@ -38,6 +47,10 @@ class NumbaProducts(ProductOps):
         accumulate: bool,
     ) -> None:
         """y = f(op(a) op(b) + bias), or y += op(a) op(b)."""
+        if self.matmul_rung in PRODUCTS:
+            rungs.matmul(self, self.matmul_rung, a, b, bias, act, trans_a, trans_b, y, accumulate)
+            self._unfused(act, y)
+            return
         (m, n), k = y.shape, a.shape[0] if trans_a else a.shape[1]
         code, slope = fused(act)
         if n == 1:
@@ -61,6 +74,10 @@ class NumbaProducts(ProductOps):
         y: Array,
     ) -> None:
         """By Winograd's transforms where they apply and win, else as an implicit product."""
+        if self.convolution in FORWARD:
+            rungs.conv2d(self, self.convolution, x, w, stride, pads, bias, act, y)
+            self._unfused(act, y)
+            return
         with self._transforms(x.shape, w.shape, y.shape, stride, pads) as winograd:
             if winograd is None:
                 implicit.conv2d(self, x, w, stride, pads, bias, act, y)
@@ -99,14 +116,15 @@ class NumbaProducts(ProductOps):
         self, x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair, pads: Pads
     ) -> Iterator[Winograd | None]:
         """Winograd's products for a convolution, None where it goes without; their memory is scratch."""
-        if self._takes_winograd(x_shape, w_shape, y_shape, stride):
+        if self.takes_winograd(x_shape, w_shape, y_shape, stride):
             with self.scratch():
                 outputs = y_shape[1], y_shape[2]
                 yield Winograd(self, plan(x_shape[:3], w_shape, outputs, stride, pads, self.dtype), pads)
         else:
             yield None
 
-    def _takes_winograd(self, x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair) -> bool:
+    def takes_winograd(self, x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair) -> bool:
+        """Whether the products of such a convolution go by Winograd's transforms."""
         possible = applies(x_shape, w_shape, y_shape, stride, TILE_BYTES // self.dtype.itemsize)
         if self.convolution == "auto":
             return possible and wins(x_shape, w_shape, self.dtype)
