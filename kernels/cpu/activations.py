@@ -5,6 +5,8 @@ kernel. What a kernel does to it before and after costs no memory traffic. The s
 loops, so that each of them becomes vector code.
 """
 
+import numpy as np
+
 from ..activations import FORMULAS, Activation
 from ..types import Array
 from .functions import exp, expm1, sigmoid, softplus, tanh
@@ -20,18 +22,31 @@ def encode(activation: Activation | None) -> tuple[int, float]:
     return (IDENTITY, 0.0) if activation is None else (_CODES[activation.name], activation.parameter)
 
 
+def slope_of(activation: Activation | None) -> float | None:
+    """The slope below zero of the activations that `rectify` knows, which are made of straight lines; else None."""
+    if activation is None:
+        return 1.0
+    return activation.parameter if activation.name in ("relu", "leaky_relu") else None
+
+
+@kernel
+def rectify(z: np.floating, slope: np.floating) -> np.floating:
+    """max(z, slope z), the identity with slope 1; ReLU's slope 0 has a case of its own, since 0 inf is NaN.
+
+    NaN stays NaN. Written as a choice of z or slope z, it would make LLVM store one of them only, under a mask.
+    """
+    zero = type(z)(0)
+    return np.maximum(z, zero if slope == zero else slope * z)
+
+
 @kernel
 def activate(y: Array, start: int, count: int, code: int, parameter: float) -> None:
     """In place: y[start:start+count] = f of it."""
     run = y[start : start + count]
     p, zero = y.dtype.type(parameter), y.dtype.type(0)
-    if code == RELU:
+    if code in (RELU, LEAKY_RELU):
         for i in range(run.size):
-            run[i] = zero if run[i] < zero else run[i]
-    elif code == LEAKY_RELU:
-        for i in range(run.size):
-            left = p * run[i]
-            run[i] = run[i] if run[i] > left else left
+            run[i] = rectify(run[i], p)
     elif code == ELU:
         for i in range(run.size):
             z = run[i]

@@ -1,21 +1,20 @@
 """Element-wise kernels and sums over arrays flattened to one axis, in blocks that stay in the first-level cache.
 
-One block is one iteration of `prange`, so that what is added to what depends on shapes alone. Sums are taken in
-float64, as in the reference.
+A thread works on whole blocks, so what is added to what depends on shapes alone. Sums are taken in float64, as in the
+reference.
 
 Floor: memory, which each kernel reads and writes once.
-
-Every kernel slices its arrays itself. A function that returned the slice would hide from Numba that it shares memory
-with the array, and a parallel kernel drops what is written to an array that nothing reads again.
 """
 
 import numpy as np
-from numba import prange
 
 from ..types import Array
 from .activations import activate, derive, derive_twice
+from .fork import fork
 from .functions import clamp, exp
 from .jit import REASSOCIATE, kernel, parallel_kernel
+from .lines import fold
+from .vector import copy_run
 
 BLOCK = 8192
 """Elements: 32 KiB of float32."""
@@ -24,14 +23,56 @@ COLUMNS = 64
 """Of a table whose rows are added to by one thread."""
 
 
+def blocks_of(size: int) -> int:
+    """Number of blocks."""
+    return (size + BLOCK - 1) // BLOCK
+
+
+_blocks_of = kernel(blocks_of)
+
+
+@kernel
+def _activation(block: int, x: Array, y: Array, code: int, parameter: float) -> None:
+    start = block * BLOCK
+    count = min(BLOCK, y.size - start)
+    copy_run(x, start, y, start, count)
+    activate(y, start, count, code, parameter)
+
+
 @parallel_kernel
 def activation(x: Array, y: Array, code: int, parameter: float) -> None:
-    """y = f(x)."""
-    for b in prange(-(-x.size // BLOCK)):
-        at = slice(b * BLOCK, (b + 1) * BLOCK)
-        y_b = y[at]
-        y_b[:] = x[at]
-        activate(y_b, 0, y_b.size, code, parameter)
+    """y = f(x); y may be x."""
+    fork(_activation, _blocks_of(y.size), (x, y, code, parameter))
+
+
+@kernel
+def _activation_grad(
+    block: int,
+    dy: Array,
+    kept: Array,
+    extra: Array,
+    dz: Array,
+    code: int,
+    parameter: float,
+    length: int,
+    columns: int,
+    partial: Array,
+) -> None:
+    start = block * length
+    count = min(length, dz.size - start)
+    copy_run(kept, start, dz, start, count)
+    derive(dz, start, count, code, parameter)
+    end = start + count
+    dy_b, dz_b = dy[start:end], dz[start:end]
+    if extra.size:
+        extra_b = extra[start:end]
+        for i in range(count):
+            dz_b[i] = dz_b[i] * dy_b[i] + extra_b[i]
+    else:
+        for i in range(count):
+            dz_b[i] *= dy_b[i]
+    if columns:
+        _sum_lanes(dz_b, partial[block])
 
 
 @parallel_kernel
@@ -42,173 +83,196 @@ def activation_grad(
     dz: Array,
     code: int,
     parameter: float,
-    block: int,
+    length: int,
     db: Array,
     partial: Array,
 ) -> None:
     """dz = dy f'(kept) + extra and, unless C is 0, db (C,) += sum of the rows of dz; `partial` as in `sum_rows`."""
-    for b in prange(partial.shape[0]):
-        at = slice(b * block, (b + 1) * block)
-        dy_b, dz_b = dy[at], dz[at]
-        dz_b[:] = kept[at]
-        derive(dz_b, 0, dz_b.size, code, parameter)
-        for i in range(dz_b.size):
-            dz_b[i] *= dy_b[i]
-        if extra.size:
-            extra_b = extra[at]
-            for i in range(dz_b.size):
-                dz_b[i] += extra_b[i]
-        if db.size:
-            _sum_columns(dz_b, db.size, partial[b])
+    fork(
+        _activation_grad,
+        partial.shape[0],
+        (dy, kept, extra, dz, code, parameter, length, db.size, partial),
+    )
     if db.size:
-        _add_partials(partial, db, True)
+        fold(partial, db.size)
+    for c in range(db.size):
+        db[c] += partial[0, c]
+
+
+@kernel
+def _activation_double_grad(
+    block: int, ddz: Array, dy: Array, kept: Array, extra: Array, code: int, parameter: float
+) -> None:
+    start = block * BLOCK
+    count = min(BLOCK, extra.size - start)
+    copy_run(kept, start, extra, start, count)
+    derive_twice(extra, start, count, code, parameter)
+    end = start + count
+    ddz_b, dy_b, extra_b = ddz[start:end], dy[start:end], extra[start:end]
+    for i in range(count):
+        extra_b[i] *= ddz_b[i] * dy_b[i]
 
 
 @parallel_kernel
 def activation_double_grad(ddz: Array, dy: Array, kept: Array, extra: Array, code: int, parameter: float) -> None:
     """extra = ddz dy f''(kept)."""
-    for b in prange(-(-extra.size // BLOCK)):
-        at = slice(b * BLOCK, (b + 1) * BLOCK)
-        ddz_b, dy_b = ddz[at], dy[at]
-        extra_b = extra[at]
-        extra_b[:] = kept[at]
-        derive_twice(extra_b, 0, extra_b.size, code, parameter)
-        for i in range(extra_b.size):
-            extra_b[i] *= ddz_b[i] * dy_b[i]
+    fork(_activation_double_grad, _blocks_of(extra.size), (ddz, dy, kept, extra, code, parameter))
+
+
+@kernel
+def _add(block: int, a: Array, b: Array, y: Array) -> None:
+    at = slice(block * BLOCK, (block + 1) * BLOCK)
+    a_b, b_b, y_b = a[at], b[at], y[at]
+    for i in range(y_b.size):
+        y_b[i] = a_b[i] + b_b[i]
 
 
 @parallel_kernel
 def add(a: Array, b: Array, y: Array) -> None:
     """y = a + b."""
-    for n in prange(-(-y.size // BLOCK)):
-        at = slice(n * BLOCK, (n + 1) * BLOCK)
-        a_n, b_n, y_n = a[at], b[at], y[at]
-        for i in range(y_n.size):
-            y_n[i] = a_n[i] + b_n[i]
+    fork(_add, _blocks_of(y.size), (a, b, y))
+
+
+@kernel
+def _multiply(block: int, a: Array, b: Array, y: Array) -> None:
+    at = slice(block * BLOCK, (block + 1) * BLOCK)
+    a_b, b_b, y_b = a[at], b[at], y[at]
+    for i in range(y_b.size):
+        y_b[i] = a_b[i] * b_b[i]
 
 
 @parallel_kernel
 def multiply(a: Array, b: Array, y: Array) -> None:
     """y = a b."""
-    for n in prange(-(-y.size // BLOCK)):
-        at = slice(n * BLOCK, (n + 1) * BLOCK)
-        a_n, b_n, y_n = a[at], b[at], y[at]
-        for i in range(y_n.size):
-            y_n[i] = a_n[i] * b_n[i]
+    fork(_multiply, _blocks_of(y.size), (a, b, y))
+
+
+@kernel
+def _scale_shift(block: int, x: Array, scale: float, shift: float, y: Array) -> None:
+    at = slice(block * BLOCK, (block + 1) * BLOCK)
+    x_b, y_b = x[at], y[at]
+    factor, offset = x.dtype.type(scale), x.dtype.type(shift)
+    for i in range(x_b.size):
+        y_b[i] = factor * x_b[i] + offset
 
 
 @parallel_kernel
 def scale_shift(x: Array, scale: float, shift: float, y: Array) -> None:
     """y = scale x + shift."""
-    factor, offset = x.dtype.type(scale), x.dtype.type(shift)
-    for b in prange(-(-x.size // BLOCK)):
-        at = slice(b * BLOCK, (b + 1) * BLOCK)
-        x_b, y_b = x[at], y[at]
-        for i in range(x_b.size):
-            y_b[i] = factor * x_b[i] + offset
+    fork(_scale_shift, _blocks_of(x.size), (x, scale, shift, y))
+
+
+@kernel
+def _axpy(block: int, alpha: float, x: Array, y: Array) -> None:
+    at = slice(block * BLOCK, (block + 1) * BLOCK)
+    x_b, y_b = x[at], y[at]
+    factor = x.dtype.type(alpha)
+    for i in range(x_b.size):
+        y_b[i] += factor * x_b[i]
 
 
 @parallel_kernel
 def axpy(alpha: float, x: Array, y: Array) -> None:
     """y += alpha x."""
-    factor = x.dtype.type(alpha)
-    for b in prange(-(-x.size // BLOCK)):
-        at = slice(b * BLOCK, (b + 1) * BLOCK)
-        x_b, y_b = x[at], y[at]
-        for i in range(x_b.size):
-            y_b[i] += factor * x_b[i]
+    fork(_axpy, _blocks_of(x.size), (alpha, x, y))
+
+
+@kernel
+def _clip(block: int, x: Array, low: float, high: float) -> None:
+    x_b = x[block * BLOCK : (block + 1) * BLOCK]
+    least, most = x.dtype.type(low), x.dtype.type(high)
+    for i in range(x_b.size):
+        x_b[i] = clamp(x_b[i], least, most)
 
 
 @parallel_kernel
 def clip(x: Array, low: float, high: float) -> None:
     """x = min(max(x, low), high)."""
-    least, most = x.dtype.type(low), x.dtype.type(high)
-    for b in prange(-(-x.size // BLOCK)):
-        at = slice(b * BLOCK, (b + 1) * BLOCK)
-        x_b = x[at]
-        for i in range(x_b.size):
-            x_b[i] = clamp(x_b[i], least, most)
-
-
-@parallel_kernel
-def sum_rows(x: Array, block: int, y: Array, partial: Array, accumulate: bool) -> None:
-    """y (C,) (+)= sum of the rows of x.
-
-    `partial`, float64 of shape (blocks, lanes), holds the sums of each block of x. Its lanes are a multiple of C, and
-    the elements of a block one of the lanes.
-    """
-    for b in prange(partial.shape[0]):
-        at = slice(b * block, (b + 1) * block)
-        _sum_columns(x[at], y.size, partial[b])
-    _add_partials(partial, y, accumulate)
+    fork(_clip, _blocks_of(x.size), (x, low, high))
 
 
 @kernel
-def _sum_columns(x: Array, columns: int, lanes: Array) -> None:
-    """lanes[:C] = sum of the rows of x; several rows at a time where they are short, since vectors are long."""
+def _sum_lanes(x: Array, lanes: Array) -> None:
+    """lanes = sums of the elements `lanes.size` apart: several rows side by side where rows are short."""
     lanes[:] = 0
     for start in range(0, x.size, lanes.size):
         rows = x[start : start + lanes.size]
         for i in range(rows.size):
             lanes[i] += rows[i]
-    for start in range(columns, lanes.size, columns):
-        for c in range(columns):
-            lanes[c] += lanes[start + c]
 
 
 @kernel
-def _add_partials(partial: Array, y: Array, accumulate: bool) -> None:
-    """y (+)= the partial sums of all blocks, in order."""
-    total = partial[0]
-    for b in range(1, partial.shape[0]):
-        for c in range(y.size):
-            total[c] += partial[b, c]
+def _sum_block(block: int, x: Array, length: int, partial: Array) -> None:
+    _sum_lanes(x[block * length : (block + 1) * length], partial[block])
+
+
+@parallel_kernel
+def sum_rows(x: Array, length: int, y: Array, partial: Array, accumulate: bool) -> None:
+    """y (C,) (+)= sum of the rows of x.
+
+    `partial`, float64 of shape (blocks, lanes), holds the sums of each block of `length` elements of x. Its lanes are a
+    multiple of C, and `length` one of the lanes.
+    """
+    fork(_sum_block, partial.shape[0], (x, length, partial))
+    fold(partial, y.size)
     for c in range(y.size):
-        y[c] = y[c] + total[c] if accumulate else total[c]
+        y[c] = y[c] + partial[0, c] if accumulate else partial[0, c]
 
 
-@parallel_kernel(fastmath=REASSOCIATE)
+@kernel(fastmath=REASSOCIATE)
+def _squared_norm(n: int, x: Array, y: Array) -> None:
+    features = x.size // y.size
+    sample = x[n * features : (n + 1) * features]
+    total = 0.0
+    for i in range(features):
+        total += np.float64(sample[i]) * np.float64(sample[i])
+    y[n] = total
+
+
+@parallel_kernel
 def squared_norms(x: Array, y: Array) -> None:
     """y[n] = sum of x[n, ...]^2, for x flat."""
-    features = x.size // y.size
-    for n in prange(y.size):
-        sample = x[n * features : (n + 1) * features]
-        total = 0.0
-        for i in range(sample.size):
-            total += np.float64(sample[i]) * np.float64(sample[i])
-        y[n] = total
+    fork(_squared_norm, y.size, (x, y))
+
+
+@kernel
+def _scatter_add_columns(block: int, dw: Array, index: Array, dy: Array, features: int) -> None:
+    first, last = block * COLUMNS, min((block + 1) * COLUMNS, features)
+    for n in range(index.size):
+        target = dw[index[n] * features + first : index[n] * features + last]
+        source = dy[n * features + first : n * features + last]
+        for i in range(source.size):
+            target[i] += source[i]
 
 
 @parallel_kernel
 def scatter_add_rows(dw: Array, index: Array, dy: Array, features: int) -> None:
     """dw[index[n], :] += dy[n, :] in the order of n; a thread has columns of its own, since rows may repeat."""
-    for b in prange(-(-features // COLUMNS)):
-        first, last = b * COLUMNS, min((b + 1) * COLUMNS, features)
-        for n in range(index.size):
-            target = dw[index[n] * features + first : index[n] * features + last]
-            source = dy[n * features + first : n * features + last]
-            for i in range(source.size):
-                target[i] += source[i]
+    fork(_scatter_add_columns, (features + COLUMNS - 1) // COLUMNS, (dw, index, dy, features))
+
+
+@kernel
+def _cross_entropy_row(n: int, logits: Array, labels: Array, dlogits: Array, losses: Array) -> None:
+    rows = labels.size
+    classes = logits.size // rows
+    at = slice(n * classes, (n + 1) * classes)
+    row, gradient = logits[at], dlogits[at]
+    largest = row[0]
+    for k in range(classes):
+        largest = max(largest, row[k])
+    for k in range(classes):
+        gradient[k] = exp(row[k] - largest)
+    total = 0.0
+    for k in range(classes):
+        total += gradient[k]
+    losses[n] = np.log(total) - (row[labels[n]] - largest)
+    factor = row.dtype.type(1 / (rows * total))
+    for k in range(classes):
+        gradient[k] *= factor
+    gradient[labels[n]] -= row.dtype.type(1 / rows)
 
 
 @parallel_kernel
 def softmax_cross_entropy(logits: Array, labels: Array, dlogits: Array, losses: Array) -> None:
     """losses[n] = log sum_k exp(l[n, k]) - l[n, label];  dlogits = (softmax(l) - onehot(label))/N."""
-    rows = labels.size
-    classes = logits.size // rows
-    for n in prange(rows):
-        at = slice(n * classes, (n + 1) * classes)
-        row, gradient = logits[at], dlogits[at]
-        largest = row[0]
-        for k in range(classes):
-            largest = max(largest, row[k])
-        for k in range(classes):
-            gradient[k] = exp(row[k] - largest)
-        total = 0.0
-        for k in range(classes):
-            total += gradient[k]
-        losses[n] = np.log(total) - (row[labels[n]] - largest)
-        factor = row.dtype.type(1 / (rows * total))
-        for k in range(classes):
-            gradient[k] *= factor
-        gradient[labels[n]] -= row.dtype.type(1 / rows)
+    fork(_cross_entropy_row, labels.size, (logits, labels, dlogits, losses))

@@ -15,8 +15,6 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.ufunc.parallel import _launch_threads
 
-_launch_threads()  # makes the pool's functions known to LLVM, which compiled code from the disk needs too
-
 _INT64, _BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
 _BODY = ir.FunctionType(ir.VoidType(), [_BYTES.as_pointer(), _INT64.as_pointer(), _INT64.as_pointer(), _BYTES])
 
@@ -27,6 +25,8 @@ def fork(typing: Any, body: Any, count: Any, arguments: Any) -> Any:
     inner = body.get_call_type(typing, (types.intp, *arguments.types), {})
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> Any:
+        _launch_threads()  # makes the pool's functions known to LLVM; code loaded from the disk asks for it by itself
+        context.active_code_library._reload_init.add(_launch_threads)
         _, items, packed = values
         values = cgutils.unpack_tuple(builder, packed)
         block = cgutils.alloca_once(builder, ir.LiteralStructType([value.type for value in values]))

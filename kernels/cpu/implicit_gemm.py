@@ -63,7 +63,8 @@ def _pad_image(n: int, x: Array, height: int, width: int, pads: Array, padded: A
 @parallel_kernel
 def pad_image(x: Array, height: int, width: int, pads: Array, padded: Array) -> None:
     """x (N, H, W*C) flat into the middle of `padded`, with zeros around: pads = (top, bottom, left*C, right*C)."""
-    fork(_pad_image, x.size // max(height * width, 1), (x, height, width, pads, padded))
+    image = (pads[0] + height + pads[1]) * (pads[2] + width + pads[3])
+    fork(_pad_image, padded.size // max(image, 1), (x, height, width, pads, padded))
 
 
 @kernel

@@ -1,9 +1,12 @@
 """How every CPU kernel is compiled: two decorators, one cache on disk, one rule for threads.
 
-`@kernel` makes a function that other kernels call; LLVM inlines it. `@parallel_kernel` makes one that Python calls; its
-`prange` loop runs on all threads. The rule that makes results independent of the number of threads: what one iteration
-of a `prange` computes depends on shapes alone, and iterations never add into the same place. A reduction writes one
-partial sum per iteration and adds them up in order.
+`@kernel` makes a function that other kernels call. `@parallel_kernel` makes one that Python calls; what it hands to
+`fork` runs on all threads. The rule that makes results independent of the number of threads: what one work item
+computes depends on shapes alone, and items never add into the same place. A reduction writes one partial sum per item
+and adds them up in order.
+
+A kernel is compiled and optimised once by itself and once more within each kernel that calls it, so a start without
+cached code is quick where calls are few and not deep, and where heavy functions have few callers.
 
 Compiled code is kept on disk, keyed by Numba by function, argument types and CPU (name and features). Numba notices an
 edit only in the file that defines a function, not in what that function calls; here the key holds all sources that a
@@ -25,6 +28,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba import types
 from numba.core import event
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
@@ -38,10 +42,6 @@ MATH = frozenset({"contract", "nsz"})
 
 # As MATH, and sums may be reordered, which lets LLVM add in vectors. The order is fixed when the kernel is compiled.
 REASSOCIATE = MATH | {"reassoc"}
-
-_PRANGE_ONLY = dict.fromkeys(("comprehension", "numpy", "reduction", "setitem", "stencil", "fusion"), False) | {
-    "prange": True
-}
 
 
 def _threads_may_launch_together() -> bool:
@@ -89,9 +89,11 @@ def cache_folder() -> Path:
     return Path(FunctionCache(cache_folder).cache_path)
 
 
-def _compiled(function: Function, **options: Any) -> Any:
-    dispatcher = numba.njit(nogil=True, error_model="numpy", cache=True, **options)(function)
+def _compiled(function: Function, fastmath: set[str]) -> Any:
+    options = {"nogil": True, "error_model": "numpy", "cache": True, "no_cfunc_wrapper": True}
+    dispatcher = numba.njit(fastmath=fastmath, **options)(function)
     if not numba.config.DISABLE_JIT:
+        _forget_literals(dispatcher)
         cache = dispatcher._cache
         name = f"{cache._impl.filename_base}.{_sources_digest(Path(function.__code__.co_filename))}"
         # In the name, not in the stamp: to read a stamp Numba unpickles an index that may name types that are no more.
@@ -99,19 +101,29 @@ def _compiled(function: Function, **options: Any) -> Any:
     return dispatcher
 
 
+def _forget_literals(dispatcher: Any) -> None:
+    """Make Numba compile one version for all numbers of a type, where it would compile another for each constant."""
+    template = dispatcher.get_call_template
+
+    def get_call_template(arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        kinds = {name: types.unliteral(kind) for name, kind in named.items()}
+        return template(tuple(map(types.unliteral, arguments)), kinds)
+
+    dispatcher.get_call_template = get_call_template
+
+
 def kernel(function: Function | None = None, *, fastmath: frozenset[str] = MATH) -> Any:
     """Compile a function that kernels call."""
     if function is None:
         return functools.partial(kernel, fastmath=fastmath)
-    return _compiled(function, fastmath=set(fastmath))
+    return _compiled(function, set(fastmath))
 
 
 def parallel_kernel(function: Function | None = None, *, fastmath: frozenset[str] = MATH) -> Any:
-    """Compile a function that Python calls and that spreads its `prange` loops over the threads."""
+    """Compile a function that Python calls and that hands work to the threads with `fork`."""
     if function is None:
         return functools.partial(parallel_kernel, fastmath=fastmath)
-    parallel = {"parallel": _PRANGE_ONLY} if "prange" in function.__code__.co_names else {}
-    compiled = _compiled(function, fastmath=set(fastmath), **parallel)
+    compiled = _compiled(function, set(fastmath))
     return compiled if _LAUNCH_TOGETHER else _one_at_a_time(compiled)
 
 

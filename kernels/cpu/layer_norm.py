@@ -6,31 +6,36 @@ over the samples of a block, blocks are added in order.
 """
 
 import numpy as np
-from numba import prange
 
 from ..types import Array
-from .activations import activate
+from .activations import rectify
+from .fork import fork
 from .jit import REASSOCIATE, kernel, parallel_kernel
+from .lines import fold
+
+
+@kernel
+def _layer_norm_sample(
+    n: int, x: Array, gamma: Array, beta: Array, eps: float, slope: float, y: Array, mean: Array, var: Array
+) -> None:
+    size, length = x.shape[1], gamma.size
+    mean[n], var[n] = _moments(x[n])
+    r = 1 / np.sqrt(np.float64(var[n]) + eps)
+    for start in range(0, size, length):
+        _normalise(x[n, start : start + length], mean[n], r, gamma, beta, slope, y[n, start : start + length])
 
 
 @parallel_kernel
 def layer_norm(
-    x: Array, gamma: Array, beta: Array, eps: float, code: int, parameter: float, y: Array, mean: Array, var: Array
+    x: Array, gamma: Array, beta: Array, eps: float, slope: float, y: Array, mean: Array, var: Array
 ) -> None:
-    """y = f(gamma h + beta); x, y (N, F), gamma, beta (length,)."""
-    size, length = x.shape[1], gamma.size
-    for n in prange(len(x)):
-        mean[n], var[n] = _moments(x[n])
-        r = 1 / np.sqrt(np.float64(var[n]) + eps)
-        for start in range(0, size, length):
-            run = y[n, start : start + length]
-            _normalise(x[n, start : start + length], mean[n], r, gamma, beta, run)
-            activate(run, 0, run.size, code, parameter)
+    """y = f(gamma h + beta), f by its slope (see `rectify`); x, y (N, F), gamma, beta (length,)."""
+    fork(_layer_norm_sample, len(x), (x, gamma, beta, eps, slope, y, mean, var))
 
 
 @kernel(fastmath=REASSOCIATE)
 def _moments(x: Array) -> tuple[float, float]:
-    """Mean and variance, from sums of d = x - x[0] (why: see `channel_moments`) in float64."""
+    """Mean and variance, from sums of d = x - x[0] (why: see `channel_norm`) in float64."""
     shift = np.float64(x[0]) if np.isfinite(x[0]) else 0.0
     total, squares = 0.0, 0.0
     for j in range(x.size):
@@ -42,36 +47,64 @@ def _moments(x: Array) -> tuple[float, float]:
 
 
 @kernel
-def _normalise(x: Array, mean: float, r: float, gamma: Array, beta: Array, y: Array) -> None:
+def _normalise(x: Array, mean: float, r: float, gamma: Array, beta: Array, slope: float, y: Array) -> None:
     real = x.dtype.type
-    mean_, r_ = real(mean), real(r)
+    mean_, r_, slope_ = real(mean), real(r), real(slope)
     for j in range(x.size):
-        y[j] = gamma[j] * ((x[j] - mean_) * r_) + beta[j]
+        y[j] = rectify(gamma[j] * ((x[j] - mean_) * r_) + beta[j], slope_)
+
+
+@kernel
+def _layer_norm_grad_block(
+    block: int, dz: Array, x: Array, gamma: Array, mean: Array, var: Array, eps: float, sums: Array, dx: Array
+) -> None:
+    samples, size, length, blocks = len(x), x.shape[1], gamma.size, sums.shape[1]
+    dgamma, dbeta = sums[0, block], sums[1, block]
+    dgamma[:] = 0
+    dbeta[:] = 0
+    for n in range(samples * block // blocks, samples * (block + 1) // blocks):
+        r = 1 / np.sqrt(np.float64(var[n]) + eps)
+        total, product = 0.0, 0.0
+        for start in range(0, size, length):
+            run = slice(start, start + length)
+            a, b = _projections(dz[n, run], x[n, run], gamma, mean[n])
+            total += a
+            product += b
+        for start in range(0, size, length):
+            run = slice(start, start + length)
+            _project(dz[n, run], x[n, run], gamma, mean[n], r, total / size, product * r / size, dx[n, run])
+            _add_weight_sums(dz[n, run], x[n, run], mean[n], r, dgamma, dbeta)
 
 
 @parallel_kernel
 def layer_norm_grad(
-    dz: Array, x: Array, gamma: Array, mean: Array, var: Array, eps: float, weights: bool, sums: Array, dx: Array
+    dz: Array,
+    x: Array,
+    gamma: Array,
+    mean: Array,
+    var: Array,
+    eps: float,
+    sums: Array,
+    dgamma: Array,
+    dbeta: Array,
+    dx: Array,
 ) -> None:
     """With dh = gamma dz: dx = r (dh - mean(dh) - h mean(dh h)), means over the sample; dz, x, dx (N, F).
 
-    Where `weights`, sums (2, blocks, length) += sum dz h and sum dz over the samples of each block, in float64.
+    dgamma += sum dz h and dbeta += sum dz, either left out where empty. Scratch: sums (2, blocks, length) in float64.
     """
-    samples, size, length, blocks = len(x), x.shape[1], gamma.size, sums.shape[1]
-    for block in prange(blocks):
-        for n in range(samples * block // blocks, samples * (block + 1) // blocks):
-            r = 1 / np.sqrt(np.float64(var[n]) + eps)
-            total, product = 0.0, 0.0
-            for start in range(0, size, length):
-                run = slice(start, start + length)
-                a, b = _projections(dz[n, run], x[n, run], gamma, mean[n])
-                total += a
-                product += b
-            for start in range(0, size, length):
-                run = slice(start, start + length)
-                _project(dz[n, run], x[n, run], gamma, mean[n], r, total / size, product * r / size, dx[n, run])
-                if weights:
-                    _add_weight_sums(dz[n, run], x[n, run], mean[n], r, sums[0, block], sums[1, block])
+    fork(_layer_norm_grad_block, sums.shape[1], (dz, x, gamma, mean, var, eps, sums, dx))
+    _add_folded(sums[0], dgamma)
+    _add_folded(sums[1], dbeta)
+
+
+@kernel
+def _add_folded(sums: Array, weights: Array) -> None:
+    """weights += sums per channel, unless empty."""
+    if weights.size:
+        fold(sums, weights.size)
+    for c in range(weights.size):
+        weights[c] += sums[0, c]
 
 
 @kernel(fastmath=REASSOCIATE)
@@ -105,8 +138,9 @@ def _add_weight_sums(dz: Array, x: Array, mean: float, r: float, dgamma: Array, 
         dbeta[j] += dz[j]
 
 
-@parallel_kernel
-def layer_norm_double_grad(
+@kernel
+def _layer_norm_double_grad_block(
+    block: int,
     ddx: Array,
     dz: Array,
     x: Array,
@@ -118,6 +152,38 @@ def layer_norm_double_grad(
     ddz: Array,
     extra: Array,
 ) -> None:
+    samples, size, length, blocks = len(x), x.shape[1], gamma.size, sums.shape[1]
+    dgamma, means = sums[0, block], np.zeros(5)
+    dgamma[:] = 0
+    for n in range(samples * block // blocks, samples * (block + 1) // blocks):
+        r = 1 / np.sqrt(np.float64(var[n]) + eps)
+        means[:] = 0
+        for start in range(0, size, length):
+            run = slice(start, start + length)
+            _add_second_sums(ddx[n, run], dz[n, run], x[n, run], gamma, mean[n], r, means)
+        for k in range(means.size):
+            means[k] /= size
+        for start in range(0, size, length):
+            run = slice(start, start + length)
+            _second_in_z(ddx[n, run], x[n, run], gamma, mean[n], r, means, ddz[n, run])
+            _second_in_x(ddx[n, run], dz[n, run], x[n, run], gamma, mean[n], r, means, extra[n, run])
+            _second_in_gamma(ddx[n, run], dz[n, run], x[n, run], mean[n], r, means, dgamma)
+
+
+@parallel_kernel
+def layer_norm_double_grad(
+    ddx: Array,
+    dz: Array,
+    x: Array,
+    gamma: Array,
+    mean: Array,
+    var: Array,
+    eps: float,
+    sums: Array,
+    dgamma: Array,
+    ddz: Array,
+    extra: Array,
+) -> None:
     """Derivatives of s = <v, r P dh>, v = ddx, dh = gamma dz, P u = u - mean(u) - h mean(u h), means over the sample.
 
     Written out with p = mean(v), q = mean(dh), a = mean(dh h), b = mean(v h), e = mean(v dh) - p q - a b:
@@ -125,23 +191,10 @@ def layer_norm_double_grad(
         ddz   = gamma u,  u = r (v - p - h b)                   (in z)
         extra = -r^2 ((v - p) a + (dh - q) b + h (e - 2 a b))   (in x)
 
-    sums (1, blocks, length) += sum dz u over the samples of each block, the derivative in gamma, in float64.
+    dgamma += sum dz u, the derivative in gamma, left out where empty. Scratch: sums (1, blocks, length) in float64.
     """
-    samples, size, length, blocks = len(x), x.shape[1], gamma.size, sums.shape[1]
-    for block in prange(blocks):
-        for n in range(samples * block // blocks, samples * (block + 1) // blocks):
-            r = 1 / np.sqrt(np.float64(var[n]) + eps)
-            means = np.zeros(5)
-            for start in range(0, size, length):
-                run = slice(start, start + length)
-                _add_second_sums(ddx[n, run], dz[n, run], x[n, run], gamma, mean[n], r, means)
-            for k in range(means.size):
-                means[k] /= size
-            for start in range(0, size, length):
-                run = slice(start, start + length)
-                _second_in_z(ddx[n, run], x[n, run], gamma, mean[n], r, means, ddz[n, run])
-                _second_in_x(ddx[n, run], dz[n, run], x[n, run], gamma, mean[n], r, means, extra[n, run])
-                _second_in_gamma(ddx[n, run], dz[n, run], x[n, run], mean[n], r, means, sums[0, block])
+    fork(_layer_norm_double_grad_block, sums.shape[1], (ddx, dz, x, gamma, mean, var, eps, sums, ddz, extra))
+    _add_folded(sums[0], dgamma)
 
 
 @kernel(fastmath=REASSOCIATE)

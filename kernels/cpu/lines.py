@@ -68,6 +68,14 @@ def tile_at(tiles: Tiles, index: int) -> Tile:
     )
 
 
-def fold(sums: Array, channels: int) -> Array:
-    """Sums per block and lane, (K, blocks, length) -> sums per channel (K, C), in a fixed order."""
-    return sums.sum(1).reshape(len(sums), -1, channels).sum(1)
+@kernel
+def fold(sums: Array, channels: int) -> None:
+    """In place: sums[0, :channels] = sums per channel of sums (blocks, lanes), first the blocks, then the lanes."""
+    total = sums[0]
+    for block in range(1, sums.shape[0]):
+        others = sums[block]
+        for j in range(total.size):
+            total[j] += others[j]
+    for start in range(channels, total.size, channels):
+        for c in range(channels):
+            total[c] += total[start + c]

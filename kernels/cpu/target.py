@@ -7,11 +7,12 @@ from the machine, so that they always fit the code and the key under which Numba
     AVX-512             64 bytes   32            12 x 2
     AVX, AVX2           32 bytes   16             6 x 2
     NEON                16 bytes   32             8 x 3
-    SSE2, others        16 bytes   16             4 x 3
+    SSE2, others        16 bytes   16             6 x 2
 
-A micro-tile of R x V vectors lives in R V registers; V more hold a row of B and one an element of A, so R V + V + 1
-must not exceed the registers. Per step it loads R + V values for R V multiply-adds: the squarer, the better. (Goto and
-van de Geijn 2008, section 6; Van Zee and van de Geijn 2015, section 2.)
+A micro-tile of R x V vectors lives in R V registers; V more hold a row of B, one an element of A and, where multiply
+and add are not fused, one their product: R V + V + 2 must not exceed the registers. Per step it loads R + V values for
+R V multiply-adds: the squarer, the better. (Goto and van de Geijn 2008, section 6; Van Zee and van de Geijn 2015,
+section 2.)
 """
 
 import platform
@@ -44,7 +45,7 @@ def choose(name: str, features: frozenset[str], machine: str) -> Target:
         return Target(name, 32, 16, 6, 2)
     if machine.lower() in ("aarch64", "arm64"):
         return Target(name, 16, 32, 8, 3)
-    return Target(name, 16, 16, 4, 3)
+    return Target(name, 16, 16, 6, 2)
 
 
 def _compiled_for() -> Target:

@@ -1,16 +1,15 @@
 """Optimizer steps, moving averages and norm clipping over flat buffers: each reads and writes memory once.
 
-A buffer is cut into blocks of BLOCK elements. Within one, short loops follow each other while it stays in the cache;
-each is one formula, which LLVM vectorises, square root and division included. Numbers are computed in double precision
-and rounded to the type of the buffers once.
+A buffer is cut into blocks of BLOCK elements, which threads share out. The numbers of a step are computed in double
+precision and rounded to the type of the buffers once.
 
 Floor: memory. Adam reads p, g, m, v and writes p, m, v: 28 bytes a parameter in float32.
 """
 
 import numpy as np
-from numba import prange
 
 from ..types import Array
+from .fork import fork
 from .jit import REASSOCIATE, kernel, parallel_kernel
 
 BLOCK = 4096
@@ -19,56 +18,83 @@ BLOCK = 4096
 
 def blocks_of(size: int) -> int:
     """Number of blocks."""
-    return -(-size // BLOCK)
+    return (size + BLOCK - 1) // BLOCK
 
 
-@parallel_kernel
-def sgd(
-    p: Array, g: Array, velocity: Array, blocks: int, nesterov: bool, lr: float, momentum: float, keep: float
+_blocks_of = kernel(blocks_of)
+
+
+@kernel
+def _sgd_block(
+    block: int, p: Array, g: Array, velocity: Array, nesterov: bool, lr: float, momentum: float, keep: float
 ) -> None:
-    """v = momentum v + g;  p = keep p - lr v, with Nesterov's look-ahead lr (g + momentum v), with no velocity lr g."""
-    for block in prange(blocks):
-        start, stop = block * BLOCK, (block + 1) * BLOCK
-        if velocity.size == 0:
-            _descend(p[start:stop], g[start:stop], lr, keep)
-        else:
-            _accelerate(velocity[start:stop], g[start:stop], momentum)
-            if nesterov:
-                _descend_ahead(p[start:stop], g[start:stop], velocity[start:stop], lr, momentum, keep)
-            else:
-                _descend(p[start:stop], velocity[start:stop], lr, keep)
-
-
-@kernel
-def _descend(p: Array, direction: Array, lr: float, keep: float) -> None:
-    real = p.dtype.type
-    lr_, keep_ = real(lr), real(keep)
-    for i in range(p.size):
-        p[i] = keep_ * p[i] - lr_ * direction[i]
-
-
-@kernel
-def _descend_ahead(p: Array, g: Array, velocity: Array, lr: float, momentum: float, keep: float) -> None:
-    real = p.dtype.type
+    at, real = slice(block * BLOCK, (block + 1) * BLOCK), p.dtype.type
+    p_b, g_b = p[at], g[at]
     lr_, momentum_, keep_ = real(lr), real(momentum), real(keep)
-    for i in range(p.size):
-        p[i] = keep_ * p[i] - lr_ * (g[i] + momentum_ * velocity[i])
-
-
-@kernel
-def _accelerate(velocity: Array, g: Array, momentum: float) -> None:
-    momentum_ = velocity.dtype.type(momentum)
-    for i in range(velocity.size):
-        velocity[i] = momentum_ * velocity[i] + g[i]
+    if velocity.size == 0:
+        for i in range(p_b.size):
+            p_b[i] = keep_ * p_b[i] - lr_ * g_b[i]
+    else:
+        # Without Nesterov's look-ahead the direction is v = 0 g + 1 v; where 0 g is NaN, g and so v is not finite.
+        v_b = velocity[at]
+        of_g, of_v = (real(1), momentum_) if nesterov else (real(0), real(1))
+        for i in range(p_b.size):
+            v = momentum_ * v_b[i] + g_b[i]
+            v_b[i] = v
+            p_b[i] = keep_ * p_b[i] - lr_ * (of_g * g_b[i] + of_v * v)
 
 
 @parallel_kernel
-def rmsprop(p: Array, g: Array, v: Array, blocks: int, lr: float, decay: float, eps: float, keep: float) -> None:
+def sgd(p: Array, g: Array, velocity: Array, nesterov: bool, lr: float, momentum: float, keep: float) -> None:
+    """v = momentum v + g;  p = keep p - lr v, with Nesterov's look-ahead lr (g + momentum v), with no velocity lr g."""
+    fork(_sgd_block, _blocks_of(p.size), (p, g, velocity, nesterov, lr, momentum, keep))
+
+
+@kernel
+def _rmsprop_block(block: int, p: Array, g: Array, v: Array, lr: float, decay: float, eps: float, keep: float) -> None:
+    at, real = slice(block * BLOCK, (block + 1) * BLOCK), p.dtype.type
+    p_b, g_b, v_b = p[at], g[at], v[at]
+    lr_, eps_, keep_, old, new = real(lr), real(eps), real(keep), real(decay), real(1 - decay)
+    for i in range(p_b.size):
+        v_b[i] = old * v_b[i] + new * g_b[i] * g_b[i]
+        p_b[i] = keep_ * p_b[i] - lr_ * g_b[i] / (np.sqrt(v_b[i]) + eps_)
+
+
+@parallel_kernel
+def rmsprop(p: Array, g: Array, v: Array, lr: float, decay: float, eps: float, keep: float) -> None:
     """v = decay v + (1 - decay) g^2;  p = keep p - lr g/(sqrt(v) + eps)."""
-    for block in prange(blocks):
-        start, stop = block * BLOCK, (block + 1) * BLOCK
-        _average_squares(v[start:stop], g[start:stop], decay)
-        _descend_scaled(p[start:stop], g[start:stop], v[start:stop], lr, 1.0, eps, keep)
+    fork(_rmsprop_block, _blocks_of(p.size), (p, g, v, lr, decay, eps, keep))
+
+
+@kernel
+def _adam_block(
+    block: int,
+    p: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    v_max: Array,
+    rate: float,
+    root: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    keep: float,
+) -> None:
+    at, real = slice(block * BLOCK, (block + 1) * BLOCK), p.dtype.type
+    p_b, g_b, m_b, v_b = p[at], g[at], m[at], v[at]
+    old_m, new_m, old_v, new_v = real(beta1), real(1 - beta1), real(beta2), real(1 - beta2)
+    for i in range(p_b.size):
+        m_b[i] = old_m * m_b[i] + new_m * g_b[i]
+        v_b[i] = old_v * v_b[i] + new_v * g_b[i] * g_b[i]
+    if v_max.size:
+        top = v_max[at]
+        for i in range(p_b.size):
+            top[i] = np.maximum(top[i], v_b[i])
+        v_b = top
+    rate_, root_, eps_, keep_ = real(rate), real(root), real(eps), real(keep)
+    for i in range(p_b.size):
+        p_b[i] = keep_ * p_b[i] - rate_ * m_b[i] / (root_ * np.sqrt(v_b[i]) + eps_)
 
 
 @parallel_kernel
@@ -78,7 +104,6 @@ def adam(
     m: Array,
     v: Array,
     v_max: Array,
-    blocks: int,
     rate: float,
     root: float,
     beta1: float,
@@ -91,92 +116,49 @@ def adam(
     With v_max, v_max = max(v_max, v) stands in the place of v in the step. The corrections for averages that start at
     zero are in rate = lr/(1 - beta1^t) and root = 1/sqrt(1 - beta2^t).
     """
-    for block in prange(blocks):
-        start, stop = block * BLOCK, (block + 1) * BLOCK
-        _average(m[start:stop], g[start:stop], beta1)
-        _average_squares(v[start:stop], g[start:stop], beta2)
-        squares = v[start:stop]
-        if v_max.size > 0:
-            _keep_larger(v_max[start:stop], squares)
-            squares = v_max[start:stop]
-        _descend_scaled(p[start:stop], m[start:stop], squares, rate, root, eps, keep)
+    fork(_adam_block, _blocks_of(p.size), (p, g, m, v, v_max, rate, root, beta1, beta2, eps, keep))
 
 
 @kernel
-def _average(average: Array, x: Array, decay: float) -> None:
-    real = average.dtype.type
-    old, new = real(decay), real(1 - decay)
-    for i in range(average.size):
-        average[i] = old * average[i] + new * x[i]
-
-
-@kernel
-def _average_squares(average: Array, x: Array, decay: float) -> None:
-    real = average.dtype.type
-    old, new = real(decay), real(1 - decay)
-    for i in range(average.size):
-        average[i] = old * average[i] + new * x[i] * x[i]
-
-
-@kernel
-def _keep_larger(top: Array, x: Array) -> None:
-    for i in range(top.size):
-        top[i] = np.maximum(top[i], x[i])
-
-
-@kernel
-def _descend_scaled(
-    p: Array, direction: Array, squares: Array, rate: float, root: float, eps: float, keep: float
-) -> None:
-    """p = keep p - rate direction/(root sqrt(squares) + eps)."""
-    real = p.dtype.type
-    rate_, root_, eps_, keep_ = real(rate), real(root), real(eps), real(keep)
-    for i in range(p.size):
-        p[i] = keep_ * p[i] - rate_ * direction[i] / (root_ * np.sqrt(squares[i]) + eps_)
+def _moving_average_block(block: int, average: Array, x: Array, decay: float) -> None:
+    """Where x is not finite, 1 average + 0: writing back what is there becomes a masked store, slow on many CPUs."""
+    at, real = slice(block * BLOCK, (block + 1) * BLOCK), x.dtype.type
+    average_b, x_b = average[at], x[at]
+    old, new, one, zero = real(decay), real(1 - decay), real(1), real(0)
+    for i in range(x_b.size):
+        finite = np.isfinite(x_b[i])
+        average_b[i] = (old if finite else one) * average_b[i] + new * (x_b[i] if finite else zero)
 
 
 @parallel_kernel
-def moving_average(average: Array, x: Array, blocks: int, decay: float) -> None:
+def moving_average(average: Array, x: Array, decay: float) -> None:
     """average = decay average + (1 - decay) x, where x is finite."""
-    for block in prange(blocks):
-        start, stop = block * BLOCK, (block + 1) * BLOCK
-        _average_finite(average[start:stop], x[start:stop], decay)
+    fork(_moving_average_block, _blocks_of(x.size), (average, x, decay))
 
 
-@kernel
-def _average_finite(average: Array, x: Array, decay: float) -> None:
-    """Where x is not finite, 1 average + 0: writing back what is there becomes a masked store, slow on many CPUs."""
-    real = average.dtype.type
-    old, new, one, zero = real(decay), real(1 - decay), real(1), real(0)
-    for i in range(average.size):
-        finite = np.isfinite(x[i])
-        average[i] = (old if finite else one) * average[i] + new * (x[i] if finite else zero)
+@kernel(fastmath=REASSOCIATE)
+def _squared_sum(block: int, g: Array, sums: Array) -> None:
+    g_b = g[block * BLOCK : (block + 1) * BLOCK]
+    total = 0.0
+    for i in range(g_b.size):
+        total += np.float64(g_b[i]) * np.float64(g_b[i])
+    sums[block] = total
 
 
 @parallel_kernel
 def squared_sums(g: Array, sums: Array) -> None:
     """Sum of squares of each block -> sums (blocks,) float64."""
-    for block in prange(sums.size):
-        sums[block] = _squared_sum(g[block * BLOCK : (block + 1) * BLOCK])
-
-
-@kernel(fastmath=REASSOCIATE)
-def _squared_sum(x: Array) -> float:
-    total = 0.0
-    for i in range(x.size):
-        total += np.float64(x[i]) * np.float64(x[i])
-    return total
-
-
-@parallel_kernel
-def scale(x: Array, blocks: int, factor: float) -> None:
-    """x = factor x."""
-    for block in prange(blocks):
-        _scale(x[block * BLOCK : (block + 1) * BLOCK], factor)
+    fork(_squared_sum, sums.size, (g, sums))
 
 
 @kernel
-def _scale(x: Array, factor: float) -> None:
-    factor_ = x.dtype.type(factor)
-    for i in range(x.size):
-        x[i] *= factor_
+def _scale_block(block: int, x: Array, factor: float) -> None:
+    x_b, factor_ = x[block * BLOCK : (block + 1) * BLOCK], x.dtype.type(factor)
+    for i in range(x_b.size):
+        x_b[i] *= factor_
+
+
+@parallel_kernel
+def scale(x: Array, factor: float) -> None:
+    """x = factor x."""
+    fork(_scale_block, _blocks_of(x.size), (x, factor))

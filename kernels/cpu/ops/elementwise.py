@@ -89,7 +89,7 @@ class NumbaElementwise(ElementwiseOps):
 
     def _random_normal(self, use: Use, y: Array) -> None:
         with self.scratch():
-            random.normal(flat(y), *self._words(y.size, use))
+            random.normal(flat(y), *self._words(y.size, use), self.empty((2,)))
 
     def _random_uniform(self, use: Use, y: Array) -> None:
         with self.scratch():

@@ -27,14 +27,14 @@ class NumbaUpdates(UpdateOps):
     ) -> None:
         if np.isfinite(guard):
             numbers = map(float, (lr, momentum, 1 - lr * weight_decay))
-            updates.sgd(flat(p), flat(g), flat_or_none(velocity, p), blocks_of(p.size), nesterov, *numbers)
+            updates.sgd(flat(p), flat(g), flat_or_none(velocity, p), nesterov, *numbers)
 
     def _rmsprop(
         self, p: Array, g: Array, v: Array, guard: Array, lr: float, decay: float, eps: float, weight_decay: float
     ) -> None:
         if np.isfinite(guard):
             numbers = map(float, (lr, decay, eps, 1 - lr * weight_decay))
-            updates.rmsprop(flat(p), flat(g), flat(v), blocks_of(p.size), *numbers)
+            updates.rmsprop(flat(p), flat(g), flat(v), *numbers)
 
     def _adam(
         self,
@@ -54,17 +54,16 @@ class NumbaUpdates(UpdateOps):
         if np.isfinite(guard):
             rate, root = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
             numbers = map(float, (rate, root, beta1, beta2, eps, 1 - lr * weight_decay))
-            updates.adam(flat(p), flat(g), flat(m), flat(v), flat_or_none(v_max, p), blocks_of(p.size), *numbers)
+            updates.adam(flat(p), flat(g), flat(m), flat(v), flat_or_none(v_max, p), *numbers)
 
     def _moving_average(self, average: Array, x: Array, decay: float) -> None:
-        updates.moving_average(flat(average), flat(x), blocks_of(x.size), float(decay))
+        updates.moving_average(flat(average), flat(x), float(decay))
 
     def _clip_norm(self, g: Array, limit: float, norm: Array) -> None:
-        blocks = blocks_of(g.size)
         with self.scratch():
-            sums = self.empty((blocks,), np.float64)
+            sums = self.empty((blocks_of(g.size),), np.float64)
             updates.squared_sums(flat(g), sums)
             exact = math.sqrt(sums.sum())
         norm[...] = exact
         if limit < exact < math.inf:
-            updates.scale(flat(g), blocks, limit / exact)
+            updates.scale(flat(g), limit / exact)

@@ -1,4 +1,4 @@
-"""Compiling, the cache on disk, threads and forks: each in processes of its own, with `jit.py` in a toy package."""
+"""Compiling, the cache on disk, threads, forks: in processes of their own, with `jit.py` and `fork.py` in a toy."""
 
 import json
 import os
@@ -24,14 +24,17 @@ def answer(x):
     return x + 41.0
 """,
     "cpu/main.py": """
-from numba import prange
+from .fork import fork
 from .helper import answer
-from .jit import parallel_kernel
+from .jit import kernel, parallel_kernel
+
+@kernel
+def fill_one(i, y):
+    y[i] = answer(1.0)
 
 @parallel_kernel
 def fill(y):
-    for i in prange(y.size):
-        y[i] = answer(1.0)
+    fork(fill_one, y.size, (y,))
 """,
 }
 FILL = """
@@ -88,7 +91,7 @@ class Toy:
         for name, source in SOURCES.items():
             self.write(name, source)
         package = Path(kernels.__file__).parent
-        for name in ("compiling.py", "cpu/jit.py"):
+        for name in ("compiling.py", "cpu/fork.py", "cpu/jit.py"):
             shutil.copy(package / name, folder / "toy" / name)
 
     def write(self, name: str, source: str) -> None:

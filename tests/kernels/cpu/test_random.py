@@ -11,7 +11,7 @@ SEED, STEP, USE = (7 << 32) + 3, 5, Use.SAMPLE
 COUNTS = (1, 2, 3, 4, 7, 1001, *((random.BLOCK, 3 * random.BLOCK + 5) if not numba.config.DISABLE_JIT else ()))
 
 
-def drawn(kernel, count: int, dtype: type, *arguments: float) -> np.ndarray:
+def drawn(kernel, count: int, dtype: type, *arguments: float | np.ndarray) -> np.ndarray:
     """Call 0 of the stream."""
     y, words = np.empty(count, dtype), np.empty(-(-count // 4) * 4, np.uint32)
     kernel(y, words, np.array([0, STEP, USE, SEED & 0xFFFFFFFF, SEED >> 32], np.uint64), *arguments)
@@ -41,4 +41,6 @@ def test_dropout_masks_to_the_bit(count: int, dtype: type):
 @pytest.mark.parametrize("count", COUNTS)
 def test_normal_to_the_last_places(count: int, dtype: type):
     expected = rng().normal((count,), USE)
-    np.testing.assert_allclose(drawn(random.normal, count, dtype), expected, rtol=4 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(
+        drawn(random.normal, count, dtype, np.empty(2, dtype)), expected, rtol=4 * np.finfo(dtype).eps
+    )
