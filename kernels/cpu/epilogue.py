@@ -7,7 +7,7 @@ than the pass over memory, which they take instead, costs in a day of training.
 
 from ..activations import Activation
 from ..types import Array
-from .activations import IDENTITY, LEAKY_RELU, RELU, encode
+from .activations import IDENTITY, LEAKY_RELU, RELU, encode, rectify
 from .jit import kernel
 from .vector import copy_run
 
@@ -37,15 +37,11 @@ def place(source: Array, start: int, target: Array, at: int, count: int, add: bo
 @kernel
 def finish(y: Array, at: int, count: int, bias: Array, first: int, code: int, slope: float) -> None:
     """In place: y[at:at+count] = f(it + bias[first:first+count]); an empty bias is none."""
-    run, steep, zero = y[at : at + count], y.dtype.type(slope), y.dtype.type(0)
+    run, steep = y[at : at + count], y.dtype.type(slope)
     if bias.size:
         shift = bias[first : first + count]
         for i in range(count):
             run[i] += shift[i]
-    if code == RELU:
+    if code != IDENTITY:
         for i in range(count):
-            run[i] = zero if run[i] < zero else run[i]
-    elif code == LEAKY_RELU:
-        for i in range(count):
-            left = steep * run[i]
-            run[i] = run[i] if run[i] > left else left
+            run[i] = rectify(run[i], steep)

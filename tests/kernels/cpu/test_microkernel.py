@@ -1,0 +1,73 @@
+"""The micro-kernel against its twin in plain Python, on whole numbers between NaNs."""
+
+from collections.abc import Callable
+
+import numba
+import numpy as np
+import pytest
+
+from kernels.cpu import microkernel
+from kernels.cpu.microkernel import TILE_BYTES, TILE_ROWS
+from kernels.cpu.target import TARGET
+
+START, GAP = 5, 3
+
+
+def width_of(dtype: np.dtype) -> int:
+    return TILE_BYTES // dtype.itemsize
+
+
+def lines(count: int, length: int, stride: int, dtype: np.dtype) -> np.ndarray:
+    """`count` runs of `length` whole numbers, `stride` apart from START on, flat; NaN between and around them."""
+    array = np.full(START + count * stride + START, np.nan, dtype)
+    runs = array[START : START + count * stride].reshape(count, stride)
+    runs[:, :length] = np.random.default_rng(count).integers(-9, 10, (count, length))
+    return array
+
+
+def compare(own: Callable[..., None], twin: Callable[..., None], *before: object, dtype: np.dtype) -> None:
+    """Both on the same C, overwritten (where it is NaN) and added to; what lies around the tile stays NaN."""
+    width = width_of(dtype)
+    for ldc in (width, width + GAP):
+        for add in (False, True):
+            c = lines(TILE_ROWS, width if add else 0, ldc, dtype)
+            expected = c.copy()
+            own(*before, c, START, ldc, add)
+            twin(*before, expected, START, ldc, add)
+            np.testing.assert_array_equal(c, expected)
+            assert np.isfinite(c).sum() == TILE_ROWS * width
+
+
+def test_the_tile_is_as_wide_as_it_says(dtype: np.dtype):
+    width = microkernel.tile_width(np.empty(1, dtype))
+    assert width == width_of(dtype)
+    assert width % (TARGET.vector_bytes // dtype.itemsize) == 0
+
+
+@pytest.mark.parametrize("k", [0, 1, 2, 3, 4, 5, 31, 64])
+@pytest.mark.parametrize("gap", [0, GAP])
+def test_multiply_panels(dtype: np.dtype, k: int, gap: int):
+    """Packed panels (gap 0) and rows of larger matrices."""
+    width = width_of(dtype)
+    lda, ldb = TILE_ROWS + gap, width + gap
+    a, b = lines(k, TILE_ROWS, lda, dtype), lines(k, width, ldb, dtype)
+    operands = k, a, START, lda, b, START, ldb
+    compare(microkernel.multiply_tile, microkernel._multiply_panels_twin, *operands, dtype=dtype)
+
+
+@numba.njit
+def multiply_rows(segments, length, a, a_start, rows, first, stride, b, b_start, c, c_start, ldc, add):
+    microkernel.multiply_rows(segments, length, a, a_start, rows, first, stride, b, b_start, c, c_start, ldc, add)
+
+
+@pytest.mark.parametrize("segments", [0, 1, 3])
+@pytest.mark.parametrize("length", [0, 1, 2, 5, 16])
+def test_multiply_rows(dtype: np.dtype, segments: int, length: int):
+    """Rows in any order that overlap as those of patches do; a part of a table of rows."""
+    segment_stride = length + GAP
+    places = np.random.default_rng(0).permutation(2 * TILE_ROWS)
+    image = lines(1, segments * segment_stride + places.size, segments * segment_stride + places.size, dtype)
+    table = np.concatenate([[1 << 40], places[:TILE_ROWS], [-(1 << 40)]])
+    b = lines(segments * length, width_of(dtype), width_of(dtype), dtype)
+    operands = segments, length, image, START, table, 1, segment_stride, b, START
+    compare(multiply_rows, microkernel._multiply_rows_twin, *operands, dtype=dtype)

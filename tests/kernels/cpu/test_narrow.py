@@ -1,0 +1,62 @@
+"""The input gradient onto few channels on whole numbers, in poisoned memory."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_implicit_gemm import guarded, poisoned
+from test_products import Integers, Trilinear
+
+import kernels
+from kernels import activation
+from kernels.cpu import NumbaOps, narrow
+from kernels.cpu.microkernel import TILE_BYTES, TILE_ROWS
+from minigan.testing import ConvCase, batches, conv_cases, seeds
+
+CASES = {
+    "the last layer of a generator": ConvCase((14, 14), (4, 4), (2, 2), (1, 1, 1, 1), 1, 33),
+    "a tile of windows": ConvCase((1, TILE_ROWS), (1, 1), (1, 1), "valid", 1, 1),
+    "one window": ConvCase((3, 5), (3, 5), (1, 1), "valid", 2, 7),
+    "pixels that no window meets": ConvCase((7, 9), (1, 2), (3, 4), "valid", 1, 5),
+    "windows that lie in the border": ConvCase((2, 1), (2, 3), (1, 2), (6, 5, 4, 7), 1, 5),
+}
+
+
+@pytest.fixture
+def ops(dtype: np.dtype) -> NumbaOps:
+    return poisoned(dtype)
+
+
+def check(ops: NumbaOps, case: ConvCase, n: int, seed: int = 0) -> None:
+    """With bias and without, with an activation of straight lines and without."""
+    assert narrow.wins(case.in_channels, ops.dtype)
+    t, numbers = Trilinear(case, n, ops.dtype, seed), Integers(ops.dtype, seed)
+    reference = kernels.get_ops("numpy", dtype=ops.dtype)
+    arguments = t.y, t.w, *t.geometry, case.size
+    for more in ({}, {"bias": numbers(case.in_channels), "activation": activation("leaky_relu", 0.25)}):
+        expected = reference.conv2d_input_grad(*arguments, **more)
+        guarded(lambda more=more, **out: ops.conv2d_input_grad(*arguments, **more, **out), expected)
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_edges(ops: NumbaOps, case: ConvCase, n: int):
+    check(ops, case, n)
+
+
+@given(case=conv_cases(max_side=9, max_channels=1, max_kernel=5), o=st.integers(1, 40), n=batches(1, 3), seed=seeds())
+def test_any_geometry(dtype: np.dtype, case: ConvCase, o: int, n: int, seed: int):
+    most = TILE_BYTES // dtype.itemsize // 2
+    check(poisoned(dtype), case._replace(in_channels=1 + seed % most, out_channels=o), n, seed)
+
+
+def test_wins_up_to_half_a_tile(dtype: np.dtype):
+    half = TILE_BYTES // dtype.itemsize // 2
+    assert [narrow.wins(channels, dtype) for channels in (1, half, half + 1)] == [True, True, False]
+
+
+def test_a_window_that_is_not_finite_reaches_its_own_pixels_alone(ops: NumbaOps):
+    t = Trilinear(ConvCase((6, 6), (2, 2), (2, 2), "valid", 1, 4), 3, ops.dtype, seed=1)
+    t.y[1, 2, 0, 3] = np.inf
+    dx = ops.conv2d_input_grad(t.y, np.ones_like(t.w), *t.geometry, t.case.size)
+    assert sorted(map(tuple, np.argwhere(np.isinf(dx)).tolist())) == [(1, i, j, 0) for i in (4, 5) for j in (0, 1)]

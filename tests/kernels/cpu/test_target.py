@@ -1,0 +1,90 @@
+"""Tiles that fit the registers: by the rule, in the machine code, and in use where the target is another one."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import pytest
+import rerun
+
+from kernels.cpu.target import TARGET, Target, choose
+
+INTEL = platform.machine().lower() in ("x86_64", "amd64")
+WIDEST = "+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx2,+avx,+fma"
+TARGETS = {
+    "AVX-512": {"NUMBA_CPU_NAME": "skylake-avx512", "NUMBA_CPU_FEATURES": WIDEST},
+    "AVX2": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+avx,+fma"},
+    "AVX": {"NUMBA_CPU_NAME": "sandybridge", "NUMBA_CPU_FEATURES": "+avx"},
+    "SSE2": {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
+}
+"""For LLVM on x86; code for any of them can be compiled on any other."""
+
+LOOPS = """
+import json
+from numba import types
+from kernels.cpu.microkernel import multiply_tile
+from kernels.cpu.target import TARGET
+
+codes = []
+for number in types.float32, types.float64:
+    array, i = types.Array(number, 1, "C"), types.intp
+    signature = types.void(i, array, i, i, array, i, i, array, i, i, types.boolean)
+    multiply_tile.compile(signature)
+    codes.append(multiply_tile.inspect_asm(signature.args))
+print(json.dumps([TARGET.tile_rows * TARGET.tile_vectors, codes]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("features", "machine", "vector_bytes", "registers"),
+    [
+        ({"sse2", "avx", "avx2", "fma", "avx512f"}, "x86_64", 64, 32),
+        ({"sse2", "avx", "avx2", "fma"}, "AMD64", 32, 16),
+        ({"sse2", "avx"}, "x86_64", 32, 16),
+        ({"sse2"}, "x86_64", 16, 16),
+        ({"neon", "fp-armv8"}, "aarch64", 16, 32),
+        ({"neon"}, "arm64", 16, 32),
+        (set(), "riscv64", 16, 16),
+    ],
+)
+def test_the_tile_fits_the_registers(features: set[str], machine: str, vector_bytes: int, registers: int):
+    """R V accumulators, V vectors of B, one number of A, and one product where it is not fused with the sum."""
+    target = choose("some cpu", frozenset(features), machine)
+    assert (target.vector_bytes, target.registers) == (vector_bytes, registers)
+    assert target.tile_rows * target.tile_vectors + target.tile_vectors + 2 <= registers
+    assert target.tile_bytes == target.tile_vectors * vector_bytes
+
+
+def test_this_target_is_one_of_those():
+    assert isinstance(TARGET, Target)
+    assert TARGET.vector_bytes in (16, 32, 64)
+
+
+@pytest.mark.skipif(not INTEL or numba.config.DISABLE_JIT, reason="reads the machine code of x86")
+@pytest.mark.parametrize("environment", TARGETS.values(), ids=TARGETS)
+def test_the_loop_of_the_micro_kernel_touches_no_stack(environment: dict[str, str], tmp_path: Path):
+    """A tile that does not fit is spilled there, silently. (Code from the disk cannot be inspected: an empty cache.)"""
+    ours = {**os.environ, "PYTHONPATH": str(rerun.ROOT), "NUMBA_CACHE_DIR": str(tmp_path), **environment}
+    done = subprocess.run([sys.executable, "-c", LOOPS], env=ours, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    tile, codes = json.loads(done.stdout)
+    for code in codes:
+        blocks = re.split(r"^\S+:.*$", code, flags=re.MULTILINE)
+        products = [len(re.findall(r"vfmadd|mulp[sd]", block)) for block in blocks]
+        loop = blocks[products.index(max(products))]
+        assert max(products) in (tile, 2 * tile)  # LLVM may unroll it
+        assert [line.strip() for line in loop.splitlines() if "(%rsp" in line and "mm" in line] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not INTEL or numba.config.DISABLE_JIT, reason="compiles for x86 without AVX")
+def test_products_are_exact_on_a_target_of_other_vectors():
+    """The same tests with the smallest tile, which every x86 can run: nothing may depend on this machine's."""
+    assert choose("generic", frozenset(), "x86_64") != TARGET
+    files = "vector", "microkernel", "packing", "gemm", "implicit_gemm", "weight_grad", "narrow"
+    rerun.passes(*(f"test_{name}.py" for name in files), **TARGETS["SSE2"])
