@@ -136,6 +136,10 @@ def clear_run(typing: Any, target: Any, at: Any, count: Any) -> Any:
     return signature, codegen
 
 
+MOST_INPUTS = 6
+"""Columns that a small matrix may have: their runs, the sums and a coefficient fit into 16 registers."""
+
+
 @intrinsic
 def apply_matrix(
     typing: Any,
@@ -154,7 +158,8 @@ def apply_matrix(
 ) -> Any:
     """A small matrix applied to runs of W numbers: target run i (+)= sum_k matrix[i, k] source run k.
 
-    Runs of the source lie `stride` apart from `start` on, those of the target likewise; W = TILE_BYTES/itemsize.
+    Runs of the source lie `stride` apart from `start` on, those of the target likewise; W = TILE_BYTES/itemsize. There
+    are 1 to MOST_INPUTS inputs.
     """
     integer = types.intp
     signature = types.void(
@@ -177,27 +182,33 @@ def apply_matrix(
             add_,
         ) = arguments
         emit = Emitter(context, builder, source.dtype)
-        first_row, first = emit.pointer(matrix, matrix_, m_start_), emit.pointer(source, source_, start_)
-        out = emit.pointer(target, target_, at_)
-        slots = [cgutils.alloca_once(builder, emit.vector) for _ in range(TARGET.tile_vectors)]
-        with cgutils.for_range(builder, outputs_) as rows:
-            to = emit.offset(out, builder.mul(rows.index, target_stride_))
-            with builder.if_else(add_) as (begin_with_target, begin_with_zero):
-                with begin_with_target:
-                    for v, slot in enumerate(slots):
-                        builder.store(emit.load(emit.offset(to, v * emit.lanes)), slot)
-                with begin_with_zero:
-                    for slot in slots:
-                        builder.store(emit.constant(0), slot)
-            row = emit.offset(first_row, builder.mul(rows.index, m_stride_))
-            with cgutils.for_range(builder, inputs_) as columns:
-                factor = emit.broadcast(builder.load(emit.offset(row, columns.index)))
-                run = emit.offset(first, builder.mul(columns.index, stride_))
-                for v, slot in enumerate(slots):
-                    value = emit.load(emit.offset(run, v * emit.lanes))
-                    builder.store(emit.multiply_add(factor, value, builder.load(slot)), slot)
-            for v, slot in enumerate(slots):
-                emit.store(builder.load(slot), emit.offset(to, v * emit.lanes))
+        coefficients, first = emit.pointer(matrix, matrix_, m_start_), emit.pointer(source, source_, start_)
+        out, vectors = emit.pointer(target, target_, at_), range(TARGET.tile_vectors)
+
+        def runs(inputs: int) -> None:
+            """The whole product for this number of source runs, which stay in registers."""
+            source_runs = [emit.offset(first, builder.mul(stride_, _INT64(k))) for k in range(inputs)]
+            loaded = [[emit.load(emit.offset(run, v * emit.lanes)) for v in vectors] for run in source_runs]
+            with cgutils.for_range(builder, outputs_) as rows:
+                row = emit.offset(coefficients, builder.mul(rows.index, m_stride_))
+                to = emit.offset(out, builder.mul(rows.index, target_stride_))
+                targets = [emit.offset(to, v * emit.lanes) for v in vectors]
+                sums = [builder.select(add_, emit.load(address), emit.constant(0)) for address in targets]
+                for k in range(inputs):
+                    factor = emit.broadcast(builder.load(emit.offset(row, k)))
+                    sums = [emit.multiply_add(factor, loaded[k][v], sums[v]) for v in vectors]
+                for v, address in enumerate(targets):
+                    emit.store(sums[v], address)
+
+        done = builder.append_basic_block("done")
+        switch = builder.switch(inputs_, done)
+        for inputs in range(1, MOST_INPUTS + 1):
+            block = builder.append_basic_block(f"inputs{inputs}")
+            switch.add_case(_INT64(inputs), block)
+            builder.position_at_end(block)
+            runs(inputs)
+            builder.branch(done)
+        builder.position_at_end(done)
         return context.get_dummy_value()
 
     return signature, codegen

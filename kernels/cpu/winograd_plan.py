@@ -106,7 +106,7 @@ class Plan(NamedTuple):
 BT, B, AT, A, G, GT = range(6)
 """Places in `Plan.tables`."""
 
-BLOCK_TILES = 128
+BLOCK_TILES = 64
 """Tiles in a work item at most."""
 
 
