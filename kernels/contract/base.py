@@ -55,6 +55,8 @@ class OpsBase:
         for name, a in arrays.items():
             if a is None:
                 continue
+            if not hasattr(a, "dtype"):
+                raise TypeError(f"{op}: {name} is a {type(a).__name__}, expected an array of {self.dtype}")
             if a.dtype != self.dtype:
                 raise TypeError(f"{op}: {name} is {a.dtype} {a.shape}, this backend computes in {self.dtype}")
             if not a.flags.c_contiguous:
@@ -69,6 +71,8 @@ class OpsBase:
         self.check_float(op, out=out)
         if out.shape != shape:
             raise ValueError(f"{op}: the result is {shape}, out is {out.shape}")
+        if isinstance(out, np.ndarray) and not out.flags.writeable:
+            raise ValueError(f"{op}: out {out.shape} is read-only")
         for a in inputs:
             if a is not None and np.may_share_memory(a, out):
                 raise ValueError(f"{op}: out {out.shape} overlaps an input {a.shape}")

@@ -8,7 +8,7 @@ from abc import abstractmethod
 
 from ..activations import Activation, fusable
 from ..geometry import output_size
-from ..types import Array, Pads, Pair
+from ..types import Array, Pads, Pair, Shape
 from .base import OpsBase
 
 
@@ -67,6 +67,7 @@ class ProductOps(OpsBase):
             raise ValueError(f"conv2d: x has {x.shape[3]} channels, w expects {w.shape[2]} (x {x.shape}, w {w.shape})")
         if bias is not None and bias.shape != w.shape[3:]:
             raise ValueError(f"conv2d: bias is {bias.shape}, expected {w.shape[3:]}")
+        self._check_channels("conv2d", w.shape[2:])
         height, width = output_size(x.shape[1:3], w.shape[:2], stride, pads)
         act = fusable(activation, "conv2d")
         y = self.output("conv2d", (x.shape[0], height, width, w.shape[3]), out, x, w, bias)
@@ -100,6 +101,7 @@ class ProductOps(OpsBase):
             )
         if bias is not None and bias.shape != w.shape[2:3]:
             raise ValueError(f"{op}: bias is {bias.shape}, expected {w.shape[2:3]}")
+        self._check_channels(op, w.shape[2:])
         self._check_windows(op, dy, size, (w.shape[0], w.shape[1]), stride, pads)
         act = fusable(activation, op)
         dx = self.output(op, (dy.shape[0], *size, w.shape[2]), out, dy, w, bias)
@@ -125,6 +127,7 @@ class ProductOps(OpsBase):
             raise ValueError(f"{op}: expected x (N, H, W, C) and dy (N, HO, WO, O), got {x.shape}, {dy.shape}")
         if x.shape[0] != dy.shape[0]:
             raise ValueError(f"{op}: x has {x.shape[0]} samples, dy has {dy.shape[0]} (x {x.shape}, dy {dy.shape})")
+        self._check_channels(op, (x.shape[3], dy.shape[3]))
         self._check_windows(op, dy, (x.shape[1], x.shape[2]), kernel, stride, pads)
         self._check_accumulate(op, out, accumulate, None, None)
         dw = self.output(op, (*kernel, x.shape[3], dy.shape[3]), out, x, dy)
@@ -140,6 +143,11 @@ class ProductOps(OpsBase):
             raise ValueError(f"{op}: accumulate=True needs out=")
         if accumulate and not (bias is None and activation is None):
             raise ValueError(f"{op}: accumulate=True takes no bias and no activation")
+
+    @staticmethod
+    def _check_channels(op: str, channels: Shape) -> None:
+        if 0 in channels:
+            raise ValueError(f"{op}: expected at least one channel on both sides, got {channels[0]} and {channels[1]}")
 
     @staticmethod
     def _check_windows(op: str, dy: Array, size: Pair, kernel: Pair, stride: Pair, pads: Pads) -> None:

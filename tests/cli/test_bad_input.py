@@ -26,7 +26,7 @@ from minigan.training.run_dir import RunDirectory
 Refused: TypeAlias = Callable[..., str]
 
 MISTAKES = {
-    "": "Expected one of {train, sample, presets, gradcheck, info}",
+    "": "Expected one of {train, sample, presets, gradcheck, bench, info}",
     "trian": "Unrecognized options: trian",
     "train": "expected a preset or --resume RUN",
     "train dcgna": "unknown preset 'dcgna': there are mlp, .*; did you mean dcgan?",

@@ -225,3 +225,29 @@ def test_two_ops_can_share_a_workspace_and_a_stream(backend: str):
     shared = [ops.random_normal((4,), Use.SAMPLE) for ops in (one, other)]
     np.testing.assert_array_equal(shared, [alone.random_normal((4,), Use.SAMPLE) for _ in range(2)])
     assert other.workspace is one.workspace
+
+
+def test_read_only_out(ops: Ops):
+    a, out = np.ones((2, 2), ops.dtype), np.zeros((2, 2), ops.dtype)
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match=r"matmul: out \(2, 2\) is read-only"):
+        ops.matmul(a, a, out=out)
+
+
+def test_a_list_is_no_array(ops: Ops):
+    with pytest.raises(TypeError, match="matmul: a is a list, expected an array"):
+        ops.matmul([[1.0]], np.ones((1, 1), ops.dtype))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("channels", [(0, 1), (1, 0)])
+def test_convolutions_need_channels(ops: Ops, channels: tuple[int, int]):
+    c, o = channels
+    x, w, dy = (np.ones(shape, ops.dtype) for shape in ((1, 2, 2, c), (1, 1, c, o), (1, 2, 2, o)))
+    one, none = (1, 1), (0, 0, 0, 0)
+    for product in (
+        lambda: ops.conv2d(x, w, one, none),
+        lambda: ops.conv2d_input_grad(dy, w, one, none, (2, 2)),
+        lambda: ops.conv2d_weight_grad(x, dy, one, none, one),
+    ):
+        with pytest.raises(ValueError, match=f"at least one channel on both sides, got {c} and {o}"):
+            product()

@@ -168,3 +168,15 @@ def test_two_threads_may_call_kernels_at_once(toy: Toy, environment: dict[str, s
 def test_a_fork_of_a_process_that_has_only_imported_kernels_can_call_them(toy: Toy):
     """No thread has been started yet."""
     toy.run(FORK)
+
+
+def test_what_was_compiled_of_old_sources_is_deleted(tmp_path: Path):
+    from kernels.cpu import jit
+
+    current = jit._sources_digest(Path(jit.__file__).with_name("gemm.py"))
+    names = [f"gemm.matmul-1.py311.{digest}{end}" for digest in (current, "0" * 16) for end in (".nbi", ".1.nbc")]
+    others = ["gemm.cpython-311.pyc", "of_another.f-1.py311.nbi"]
+    for name in names + others:
+        (tmp_path / name).touch()
+    jit.forget_outdated(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {*names[:2], *others}
