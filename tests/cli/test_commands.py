@@ -26,7 +26,7 @@ from minigan.training.pictures import grid_png, interpolation_png
 from minigan.training.run_dir import RunDirectory
 
 HELP = {
-    "": ["train", "sample", "presets", "gradcheck", "info"],
+    "": ["train", "sample", "presets", "gradcheck", "bench", "info"],
     "train": ["PRESET", "--resume", "--out", "--overwrite", "--data", "--steps", "--epochs", "--seed", "--n-critic"],
     "sample": ["RUN", "--count", "--out", "--seed", "--interpolate"],
     "presets": ["NAME", "--data", "--width"],

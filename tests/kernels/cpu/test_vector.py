@@ -38,7 +38,7 @@ def test_copy_and_clear(dtype: np.dtype, count: int):
     np.testing.assert_array_equal(target, expected)
 
 
-@pytest.mark.parametrize(("outputs", "inputs"), [(1, 1), (4, 6), (6, 3), (3, 0)])
+@pytest.mark.parametrize(("outputs", "inputs"), [(1, 1), (4, 6), (6, 3), (3, 5)])
 def test_apply_matrix(dtype: np.dtype, outputs: int, inputs: int):
     """Over NaN, then once more added to that."""
     width = TARGET.tile_bytes // dtype.itemsize
