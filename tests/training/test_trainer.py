@@ -302,7 +302,7 @@ def test_samples_are_drawn_from_the_average_of_the_generators_weights() -> None:
     assert of.average is not None
     np.testing.assert_allclose(of.average.params.flat, average, rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(of.average.params.state, of.params_g.state)
-    z, ops = of.latents(4), kernels.get_ops("numpy")
+    z, ops = of.latents(4), kernels.get_ops()
     averaged = of.generator.forward(ops, of.average.params, z, train=False)[0]
     np.testing.assert_array_equal(of.generate(z), averaged)
     assert not np.allclose(averaged, of.generator.forward(ops, of.params_g, z, train=False)[0], atol=1e-3)
