@@ -62,8 +62,8 @@ def _range_of_items(context: Any, module: ir.Module, body: Any, signature: Any, 
     first = builder.ptrtoint(builder.load(starts), _INT64)
     with cgutils.for_range(builder, builder.load(counts)) as loop:
         item = builder.add(first, loop.index)
-        # Inlined: else a process that compiled the body by itself before would run that copy, another one this copy, and
-        # the optimiser may have put the terms of a sum in another order.
+        # Inlined: else a process that compiled the body by itself before would run that copy, another one this copy,
+        # and the optimiser may have put the terms of a sum in another order.
         callee = context.declare_function(builder.module, compiled.fndesc)
         context.call_conv.call_function(
             builder, callee, signature.return_type, signature.args, [item, *values], attrs=("alwaysinline",)

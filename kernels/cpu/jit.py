@@ -43,9 +43,9 @@ from ..compiling import announce
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# nsz: the sign of a zero may change. It keeps NaN and infinity, and reorders no sum. Not contract (a*b + c may become one
-# fused multiply-add): which of two products is fused is up to the optimiser, and a function that several kernels call is
-# optimised in each of them; the copy that a process runs depends on what it compiled and what it loaded from the disk.
+# nsz: the sign of a zero may change. It keeps NaN and infinity, and reorders no sum. Not contract (a*b + c may become
+# one fused multiply-add): which of two products is fused is up to the optimiser, and a function that several kernels
+# call is optimised in each of them; the copy that a process runs depends on what it compiled and what it loaded.
 MATH = frozenset({"nsz"})
 
 # As MATH, and sums may be reordered, which lets LLVM add in vectors. The order is fixed when the kernel is compiled.
