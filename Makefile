@@ -40,9 +40,8 @@ $(VENV)/installed-bench: $(VENV)/installed-peers
 	$(BIN)/python -c 'import jax, torch' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'
 	@touch $@
 
-# One BLAS thread: products this small gain nothing from two, and threads that wait for each other suffer on a busy machine.
 demo: $(VENV)/installed
-	@OPENBLAS_NUM_THREADS=1 $(BIN)/minigan train lucic $(DEMO_FLAGS) --out $(DEMO) --overwrite
+	@$(BIN)/minigan train lucic $(DEMO_FLAGS) --out $(DEMO) --overwrite
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest
