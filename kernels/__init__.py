@@ -75,7 +75,6 @@ __all__ = [
     "CounterRng",
     "NumpyOps",
     "Ops",
-    "Reuse",
     "Use",
     "Workspace",
     "activation",

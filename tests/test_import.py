@@ -1,6 +1,7 @@
 """What imports what: downward only, and nothing heavy before it is needed."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,3 +126,9 @@ def test_a_foreign_package_called_kernels_is_named_in_one_sentence(tmp_path: Pat
         "ImportError: minigan needs its own package `kernels`, but another one of that name is installed at "
         f"{foreign}: uninstall that one, or install minigan into an environment of its own"
     )
+
+
+@pytest.mark.parametrize("name", ["kernels", "kernels.cpu", "minigan", "minigan.layers"])
+def test_what_a_package_exports_is_there(name: str) -> None:
+    package = importlib.import_module(name)
+    assert [export for export in package.__all__ if not hasattr(package, export)] == []

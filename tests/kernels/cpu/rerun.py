@@ -11,7 +11,7 @@ ROOT = Path(kernels.__file__).parents[1]
 HERE = Path(__file__).parent
 
 
-def passes(*arguments: str, **environment: str) -> None:
+def assert_passes(*arguments: str, **environment: str) -> None:
     """Assert that pytest with these arguments, in this folder, finds tests and all of them pass."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--rootdir", str(ROOT), *arguments]

@@ -9,4 +9,4 @@ import rerun
 def test_products():
     """Those of all geometries would take minutes."""
     chosen = "activation or TestOut or one_by_one"
-    rerun.passes("../test_products.py", "-k", f"numba and ({chosen})", NUMBA_DISABLE_JIT="1")
+    rerun.assert_passes("../test_products.py", "-k", f"numba and ({chosen})", NUMBA_DISABLE_JIT="1")

@@ -78,4 +78,4 @@ def test_operations_at_once():
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="without compiled code there is no thread pool")
 def test_both_on_the_pool_that_admits_one_at_a_time():
     """Numba's last resort ends the process when two threads enter it."""
-    rerun.passes("test_isolation.py", "-k", "at_once", NUMBA_THREADING_LAYER="workqueue", NUMBA_NUM_THREADS="2")
+    rerun.assert_passes("test_isolation.py", "-k", "at_once", NUMBA_THREADING_LAYER="workqueue", NUMBA_NUM_THREADS="2")

@@ -67,7 +67,7 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-assert results == [42000, 42000], results
+print(int(sum(results)))
 """
 FORK = """
 import os
@@ -79,7 +79,7 @@ if child == 0:
     y = np.zeros(3)
     fill(y)
     os._exit(0 if y.sum() == 126 else 1)
-assert os.waitpid(child, 0)[1] == 0
+print(os.waitpid(child, 0)[1])
 """
 
 
@@ -161,13 +161,13 @@ def test_kernels_can_be_run_by_python_alone(toy: Toy):
 def test_two_threads_may_call_kernels_at_once(toy: Toy, environment: dict[str, str]):
     if environment.get("NUMBA_THREADING_LAYER") == "omp":
         pytest.importorskip("numba.np.ufunc.omppool")
-    toy.run(TWO_THREADS, NUMBA_NUM_THREADS="2", **environment)
+    assert toy.run(TWO_THREADS, NUMBA_NUM_THREADS="2", **environment) == "84000\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_fork_of_a_process_that_has_only_imported_kernels_can_call_them(toy: Toy):
     """No thread has been started yet."""
-    toy.run(FORK)
+    assert toy.run(FORK) == "0\n"
 
 
 def test_what_was_compiled_of_old_sources_is_deleted(tmp_path: Path):

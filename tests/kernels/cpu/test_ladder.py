@@ -193,8 +193,10 @@ def test_a_rung_asks_for_no_more_memory_the_second_time(dtype: np.dtype):
         ops.conv2d(x, w, (1, 1), (0, 0, 0, 0), out=y)
 
     step()
+    held = ops.workspace.nbytes
     ops.workspace.freeze()
     step()
+    assert ops.workspace.nbytes == held > 0
 
 
 def test_only_known_names_are_taken():

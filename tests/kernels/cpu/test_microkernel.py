@@ -25,7 +25,7 @@ def lines(count: int, length: int, stride: int, dtype: np.dtype) -> np.ndarray:
     return array
 
 
-def compare(own: Callable[..., None], twin: Callable[..., None], *before: object, dtype: np.dtype) -> None:
+def assert_same(own: Callable[..., None], twin: Callable[..., None], *before: object, dtype: np.dtype) -> None:
     """Both on the same C, overwritten (where it is NaN) and added to; what lies around the tile stays NaN."""
     width = width_of(dtype)
     for ldc in (width, width + GAP):
@@ -52,7 +52,7 @@ def test_multiply_panels(dtype: np.dtype, k: int, gap: int):
     lda, ldb = TILE_ROWS + gap, width + gap
     a, b = lines(k, TILE_ROWS, lda, dtype), lines(k, width, ldb, dtype)
     operands = k, a, START, lda, b, START, ldb
-    compare(microkernel.multiply_tile, microkernel._multiply_panels_twin, *operands, dtype=dtype)
+    assert_same(microkernel.multiply_tile, microkernel._multiply_panels_twin, *operands, dtype=dtype)
 
 
 @numba.njit
@@ -70,4 +70,4 @@ def test_multiply_rows(dtype: np.dtype, segments: int, length: int):
     table = np.concatenate([[1 << 40], places[:TILE_ROWS], [-(1 << 40)]])
     b = lines(segments * length, width_of(dtype), width_of(dtype), dtype)
     operands = segments, length, image, START, table, 1, segment_stride, b, START
-    compare(multiply_rows, microkernel._multiply_rows_twin, *operands, dtype=dtype)
+    assert_same(multiply_rows, microkernel._multiply_rows_twin, *operands, dtype=dtype)

@@ -87,4 +87,4 @@ def test_products_are_exact_on_a_target_of_other_vectors():
     """The same tests with the smallest tile, which every x86 can run: nothing may depend on this machine's."""
     assert choose("generic", frozenset(), "x86_64") != TARGET
     files = "vector", "microkernel", "packing", "gemm", "implicit_gemm", "weight_grad", "narrow"
-    rerun.passes(*(f"test_{name}.py" for name in files), **TARGETS["SSE2"])
+    rerun.assert_passes(*(f"test_{name}.py" for name in files), **TARGETS["SSE2"])
