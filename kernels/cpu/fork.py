@@ -1,8 +1,9 @@
 """Work items on all threads: `fork(body, count, arguments)` runs body(item, *arguments) for item = 0..count-1.
 
-Numba's own `prange` does the same, and builds a universal function around every loop, which takes four times as long to
-compile. Here a loop costs one small function in LLVM's representation, which unpacks the arguments and calls the body;
-Numba's thread pool (OpenMP, TBB or its work queue, whatever `prange` would have used) runs it.
+Numba's own `prange` does the same, and builds a universal function around every loop, which takes longer to compile:
+the products took 20 seconds in place of 15. Here a loop costs one small function in LLVM's representation, which
+unpacks the arguments and calls the body; Numba's thread pool (OpenMP, TBB or its work queue, whatever `prange` would
+have used) runs it.
 """
 
 from collections.abc import Callable

@@ -4,7 +4,7 @@
 
 The three products are adjoint to each other, so three transforms and their transposes serve all of them. Floor of the
 products: 2 K O FLOPs for each point and tile, e.g. 81 points instead of 196 products for a 7 x 7 output of a 4 x 4
-filter with stride 2. The transforms take n_v n_h (n_v + n_h) multiply-adds a tile and channel more, a quarter of that.
+filter with stride 2. A transform of a tile takes n_v n_h (n_v + n_h) multiply-adds a channel more.
 """
 
 import numba
