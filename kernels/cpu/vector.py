@@ -136,84 +136,6 @@ def clear_run(typing: Any, target: Any, at: Any, count: Any) -> Any:
     return signature, codegen
 
 
-MOST_INPUTS = 6
-"""Columns that a small matrix may have: their runs, the sums and a coefficient fit into 16 registers."""
-
-
-@intrinsic
-def apply_matrix(
-    typing: Any,
-    matrix: Any,
-    m_start: Any,
-    m_stride: Any,
-    outputs: Any,
-    inputs: Any,
-    source: Any,
-    start: Any,
-    stride: Any,
-    target: Any,
-    at: Any,
-    target_stride: Any,
-    add: Any,
-) -> Any:
-    """A small matrix applied to runs of W numbers: target run i (+)= sum_k matrix[i, k] source run k.
-
-    Runs of the source lie `stride` apart from `start` on, those of the target likewise; W = TILE_BYTES/itemsize. There
-    are 1 to MOST_INPUTS inputs.
-    """
-    integer = types.intp
-    signature = types.void(
-        matrix, integer, integer, integer, integer, source, integer, integer, target, integer, integer, types.boolean
-    )
-
-    def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
-        (
-            matrix_,
-            m_start_,
-            m_stride_,
-            outputs_,
-            inputs_,
-            source_,
-            start_,
-            stride_,
-            target_,
-            at_,
-            target_stride_,
-            add_,
-        ) = arguments
-        emit = Emitter(context, builder, source.dtype)
-        coefficients, first = emit.pointer(matrix, matrix_, m_start_), emit.pointer(source, source_, start_)
-        out, vectors = emit.pointer(target, target_, at_), range(TARGET.tile_vectors)
-
-        def runs(inputs: int) -> None:
-            """The whole product for this number of source runs, which stay in registers."""
-            source_runs = [emit.offset(first, builder.mul(stride_, _INT64(k))) for k in range(inputs)]
-            loaded = [[emit.load(emit.offset(run, v * emit.lanes)) for v in vectors] for run in source_runs]
-            with cgutils.for_range(builder, outputs_) as rows:
-                row = emit.offset(coefficients, builder.mul(rows.index, m_stride_))
-                to = emit.offset(out, builder.mul(rows.index, target_stride_))
-                targets = [emit.offset(to, v * emit.lanes) for v in vectors]
-                sums = [builder.select(add_, emit.load(address), emit.constant(0)) for address in targets]
-                for k in range(inputs):
-                    factor = emit.broadcast(builder.load(emit.offset(row, k)))
-                    sums = [emit.multiply_add(factor, loaded[k][v], sums[v]) for v in vectors]
-                for v, address in enumerate(targets):
-                    emit.store(sums[v], address)
-
-        done = builder.append_basic_block("done")
-        switch = builder.switch(inputs_, done)
-        for inputs in range(1, MOST_INPUTS + 1):
-            block = builder.append_basic_block(f"inputs{inputs}")
-            switch.add_case(_INT64(inputs), block)
-            builder.position_at_end(block)
-            runs(inputs)
-            builder.branch(done)
-        builder.position_at_end(done)
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
 def _copy_run_twin(source: Array, start: int, target: Array, at: int, count: int) -> None:
     target[at : at + count] = source[start : start + count]
 
@@ -222,31 +144,8 @@ def _clear_run_twin(target: Array, at: int, count: int) -> None:
     target[at : at + count] = 0
 
 
-def _apply_matrix_twin(
-    matrix: Array,
-    m_start: int,
-    m_stride: int,
-    outputs: int,
-    inputs: int,
-    source: Array,
-    start: int,
-    stride: int,
-    target: Array,
-    at: int,
-    target_stride: int,
-    add: bool,
-) -> None:
-    width = TARGET.tile_bytes // source.itemsize
-    for i in range(outputs):
-        run = target[at + i * target_stride :][:width]
-        total = run.copy() if add else np.zeros(width, source.dtype)
-        for k in range(inputs):
-            total += matrix[m_start + i * m_stride + k] * source[start + k * stride :][:width]
-        run[:] = total
-
-
 if numba.config.DISABLE_JIT:
-    copy_run, clear_run, apply_matrix = _copy_run_twin, _clear_run_twin, _apply_matrix_twin
+    copy_run, clear_run = _copy_run_twin, _clear_run_twin
 
 
 def transpose_of(most_rows: int) -> Any:

@@ -84,9 +84,15 @@ class Kind(NamedTuple):
     n_h: int
     first_tile: int  # in `Plan.tiles`
     tiles: int  # in an image
-    y_at: int  # where its lines begin in the partial results of each of the three products
+    u_at: int  # where its part of each buffer begins: the transforms, then the partial results of the three products
+    z_at: int
+    y_at: int
     x_at: int
     w_at: int
+
+
+M_V, M_H, N_V, N_H, FIRST_TILE, TILES, U_AT, Z_AT, Y_AT, X_AT, W_AT = range(len(Kind._fields))
+"""The fields of a kind by number."""
 
 
 class Plan(NamedTuple):
@@ -97,17 +103,21 @@ class Plan(NamedTuple):
     tiles: Array  # (tiles of an image, 2): first output row and column
     lines: Array  # (lines, 4): kind, vertical point, first and end tile: a work item
     weight_lines: Array  # (lines, 4): the same for the weight gradient, which takes all tiles in one item
-    y_size: int  # numbers of partial results
+    tables: Array  # (2 axes, LARGEST_TILE + 1, 6, ORDER*ORDER) flat: for each m the matrices B^T, B, A^T, A, G, G^T
+    u_row: int  # from a tile to the next in U and in the lines of dx
+    z_row: int  # in Z and in the lines of y
+    u_size: int  # numbers of each buffer
+    z_size: int
+    y_size: int
     x_size: int
     w_size: int
-    tables: Array  # (2 axes, LARGEST_TILE + 1, 6, ORDER*ORDER): for each m the matrices B^T, B, A^T, A, G, G^T
 
 
 BT, B, AT, A, G, GT = range(6)
 """Places in `Plan.tables`."""
 
 BLOCK_TILES = 64
-"""Tiles in a work item at most."""
+"""Tiles in a work item at most: then a line of U for them, and the panels it meets, fit the second-level cache."""
 
 
 def row_stride(columns: int, itemsize: int) -> int:
@@ -125,7 +135,8 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
     tiles: list[Pair] = []
     lines: list[tuple[int, int, int, int]] = []
     weight_lines: list[tuple[int, int, int, int]] = []
-    y, x, w = 0, 0, 0
+    u_row, z_row = row_stride(k, dtype.itemsize), row_stride(o, dtype.itemsize)
+    sizes = np.zeros(5, np.int64)
     for m_v, m_h in product(*(sorted(set(lengths), reverse=True) for lengths in cuts)):
         n_v, n_h = m_v + taps[0] - 1, m_h + taps[1] - 1
         corners = list(product(_starts(cuts[0], m_v), _starts(cuts[1], m_h)))
@@ -134,11 +145,10 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
         for i in range(n_v):
             weight_lines.append((len(kinds), i, 0, in_batch))
             lines += [(len(kinds), i, in_batch * b // blocks, in_batch * (b + 1) // blocks) for b in range(blocks)]
-        kinds.append(Kind(m_v, m_h, n_v, n_h, len(tiles), len(corners), y, x, w))
+        kinds.append(Kind(m_v, m_h, n_v, n_h, len(tiles), len(corners), *sizes))
         tiles += corners
-        y += n_v * m_h * in_batch * row_stride(o, dtype.itemsize)
-        x += n_v * n_h * in_batch * row_stride(k, dtype.itemsize)
-        w += n_v * taps[1] * k * o
+        u, z, y, w = n_h * in_batch * u_row, n_h * in_batch * z_row, m_h * in_batch * z_row, taps[1] * k * o
+        sizes += n_v * np.array([u, z, y, u, w])
     reach_v = max(top + kind.n_v for kind in kinds for top, _ in tiles[kind.first_tile :][: kind.tiles])
     reach_h = max(left + kind.n_h for kind in kinds for _, left in tiles[kind.first_tile :][: kind.tiles])
     height, width = max(size[1] + pads[0], reach_v * stride[0]), max(size[2] + pads[2], reach_h * stride[1])
@@ -150,10 +160,10 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
         np.array(tiles, np.int64),
         np.array(lines, np.int64),
         np.array(weight_lines, np.int64),
-        y,
-        x,
-        w,
-        tables,
+        tables.ravel(),
+        u_row,
+        z_row,
+        *map(int, sizes),
     )
 
 

@@ -2,7 +2,9 @@
 
 They take turns, several rounds, so that a change of the machine's mood meets all. Before each turn there is a rest:
 the threads of OpenBLAS and of OpenMP (NumPy's, PyTorch's) wait for more work in a busy loop for about 100 ms, and would
-take the cores from whoever comes next. After it two calls warm caches and clock up and are not counted.
+take the cores from whoever comes next. After it calls for WARM_UP seconds are not counted: they warm caches and
+clock up, and give the operating system the time to move the threads that it woke on one core apart, which takes Linux
+1 to 4 ms on a virtual machine that does not say which cores share a cache.
 """
 
 import gc
@@ -14,6 +16,9 @@ from dataclasses import dataclass
 
 SHORTEST = 2e-4
 """Seconds that one reading of the clock should span; faster work is repeated in between."""
+
+WARM_UP = 0.02
+"""Seconds of calls before the first reading, two calls at least."""
 
 FEWEST, MOST = 3, 200
 """Readings in a turn."""
@@ -61,10 +66,7 @@ def measure(runs: Sequence[Callable[[], object]], effort: Effort) -> list[Timing
 
 def turn(run: Callable[[], object], seconds: float) -> list[float]:
     """Seconds per call, read over and over for about `seconds`."""
-    run()
-    start = time.perf_counter()
-    run()
-    once = max(time.perf_counter() - start, 1e-7)
+    once = warm_up(run)
     repeats = max(1, math.ceil(SHORTEST / once))
     count = min(max(int(seconds / (once * repeats)), FEWEST), MOST)
     readings = []
@@ -80,6 +82,18 @@ def turn(run: Callable[[], object], seconds: float) -> list[float]:
         if collecting:
             gc.enable()
     return readings
+
+
+def warm_up(run: Callable[[], object]) -> float:
+    """Call `run` for WARM_UP seconds and at least twice; seconds of the last call."""
+    begin = time.perf_counter()
+    run()
+    while True:
+        start = time.perf_counter()
+        run()
+        end = time.perf_counter()
+        if end - begin >= WARM_UP:
+            return max(end - start, 1e-7)
 
 
 def summary(rounds: Sequence[Sequence[float]]) -> Timing:

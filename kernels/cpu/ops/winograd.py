@@ -4,9 +4,9 @@ import numpy as np
 
 from ...contract.base import OpsBase
 from ...types import Array, Pads
-from .. import winograd, winograd_lines
+from .. import winograd, winograd_lines, winograd_transforms
 from ..microkernel import TILE_BYTES, TILE_ROWS
-from ..winograd_plan import BLOCK_TILES, ORDER, Plan, row_stride
+from ..winograd_plan import BLOCK_TILES, MOST_TAPS, ORDER, Plan
 from .flat import flat
 from .scratch import for_each_thread, padded
 
@@ -16,67 +16,61 @@ class Winograd:
 
     def __init__(self, ops: OpsBase, plan: Plan, pads: Pads) -> None:
         self.ops, self.plan, self.pads = ops, plan, pads
-        self.u_row = row_stride(plan.geometry.patch, ops.dtype.itemsize)
-        self.z_row = row_stride(plan.geometry.filters, ops.dtype.itemsize)
-        self.run = TILE_BYTES // ops.dtype.itemsize
-        block = int((plan.lines[:, 3] - plan.lines[:, 2]).max())
-        self.block = -(-block // TILE_ROWS) * TILE_ROWS
 
     def forward(self, x: Array, w: Array, bias: Array, code: int, slope: float, y: Array) -> None:
         """y = f(conv2d(x, w) + bias)."""
         plan, lines = self.plan, self.ops.empty((self.plan.y_size,))
-        geometry, kinds, tiles, tables = plan.geometry, plan.kinds, plan.tiles, plan.tables
+        u = self._inputs(x)
         with self.ops.scratch():
-            winograd_lines.forward_lines(
-                geometry, kinds, tiles, plan.lines, tables, self._bordered(x), flat(w), self.u_row, lines, self.z_row,
-                self._matrix(self.u_row), *self._product(geometry.patch),
-            )  # fmt: skip
-        winograd.sum_output(geometry, kinds, tiles, tables, lines, self.z_row, bias, code, slope, flat(y))
+            winograd_lines.forward_lines(plan, u, flat(w), lines, self._scratch(plan.geometry.patch))
+        winograd.sum_output(plan, lines, bias, code, slope, flat(y))
 
     def input_grad(self, dy: Array, w: Array, bias: Array, code: int, slope: float, dx: Array) -> None:
         """dx = f(conv2d_input_grad(dy, w) + bias)."""
         plan, lines = self.plan, self.ops.empty((self.plan.x_size,))
-        geometry, kinds, tiles, tables = plan.geometry, plan.kinds, plan.tiles, plan.tables
+        g, z = plan.geometry, self._gradients(dy)
         with self.ops.scratch():
-            winograd_lines.input_grad_lines(
-                geometry, kinds, tiles, plan.lines, tables, flat(dy), flat(w), self.z_row, lines, self.u_row,
-                self._matrix(self.z_row), *self._product(geometry.filters),
-                for_each_thread(self.ops, ORDER * self.run * geometry.filters),
-            )  # fmt: skip
+            winograd_lines.input_grad_lines(plan, z, flat(w), lines, self._scratch(g.filters))
         before, size = (self.pads[0], self.pads[2]), (dx.shape[1], dx.shape[2])
-        images = for_each_thread(self.ops, geometry.height * geometry.width * self.run)
-        winograd.sum_input_grad(
-            geometry, kinds, tiles, tables, lines, self.u_row, bias, code, slope, before, size, flat(dx), images,
-        )  # fmt: skip
+        images = for_each_thread(self.ops, g.height * g.width * g.channels)
+        winograd.sum_input_grad(plan, lines, bias, code, slope, before, size, flat(dx), images)
 
     def weight_grad(self, x: Array, dy: Array, dw: Array, accumulate: bool) -> None:
         """dw (+)= conv2d_weight_grad(x, dy)."""
         plan, lines = self.plan, self.ops.empty((self.plan.w_size,))
-        with self.ops.scratch():
-            winograd_lines.weight_grad_lines(
-                plan.geometry, plan.kinds, plan.tiles, plan.weight_lines, BLOCK_TILES, plan.tables,
-                self._bordered(x), flat(dy), self.u_row, self.z_row, lines,
-                self._matrix(self.u_row), self._matrix(self.z_row),
-                for_each_thread(self.ops, ORDER * winograd_lines.BLOCK_ROWS * plan.geometry.filters), self._middle(),
-            )  # fmt: skip
-        winograd.sum_weight_grad(plan.geometry, plan.kinds, plan.tables, lines, flat(dw), accumulate)
+        u, z = self._inputs(x), self._gradients(dy)
+        products = for_each_thread(self.ops, ORDER * winograd_lines.BLOCK_ROWS * plan.geometry.filters)
+        blocks = for_each_thread(self.ops, BLOCK_TILES * winograd_lines.BLOCK_ROWS)
+        winograd_lines.weight_grad_lines(plan, u, z, lines, products, blocks)
+        winograd.sum_weight_grad(plan, lines, flat(dw), accumulate)
 
-    def _bordered(self, x: Array) -> Array:
+    def _inputs(self, x: Array) -> Array:
+        """U; micro-tiles read a little beyond its end."""
         g, (top, _, left, _) = self.plan.geometry, self.pads
-        return padded(self.ops, x, (top, g.height - top - x.shape[1], left, g.width - left - x.shape[2]))
+        u = self.ops.empty((self.plan.u_size + TILE_ROWS,))
+        with self.ops.scratch():
+            pads = top, g.height - top - x.shape[1], left, g.width - left - x.shape[2]
+            middle = for_each_thread(self.ops, ORDER * ORDER * g.stride_h * g.channels)
+            winograd_transforms.transform_inputs(self.plan, padded(self.ops, x, pads), u, middle)
+        return u
 
-    def _matrix(self, row: int) -> Array:
-        """A line of U or Z for each thread; micro-tiles read a little beyond its end."""
-        return for_each_thread(self.ops, ORDER * min(self.block, BLOCK_TILES) * row + TILE_ROWS)
+    def _gradients(self, dy: Array) -> Array:
+        """Z."""
+        z = self.ops.empty((self.plan.z_size,))
+        with self.ops.scratch():
+            middle = for_each_thread(self.ops, ORDER * ORDER * self.plan.geometry.filters)
+            winograd_transforms.transform_gradients(self.plan, flat(dy), z, middle)
+        return z
 
-    def _product(self, inner: int) -> tuple[Array, Array, Array, Array]:
-        """For each thread: the panels of V, the products, room for a transform, and a table of rows."""
-        return (
-            for_each_thread(self.ops, ORDER * inner * self.run),
-            for_each_thread(self.ops, ORDER * self.block * self.run),
-            self._middle(),
-            for_each_thread(self.ops, self.block, np.int64),
+    def _scratch(self, inner: int) -> winograd_lines.Scratch:
+        """For products with `inner` summed channels."""
+        g, run = self.plan.geometry, TILE_BYTES // self.ops.dtype.itemsize
+        block = int((self.plan.lines[:, 3] - self.plan.lines[:, 2]).max())
+        block = -(-block // TILE_ROWS) * TILE_ROWS
+        return winograd_lines.Scratch(
+            for_each_thread(self.ops, ORDER * run * g.filters),
+            for_each_thread(self.ops, ORDER * inner * run),
+            for_each_thread(self.ops, ORDER * block * run),
+            for_each_thread(self.ops, MOST_TAPS * run * max(g.channels, g.filters)),
+            for_each_thread(self.ops, block, np.int64),
         )
-
-    def _middle(self) -> Array:
-        return for_each_thread(self.ops, ORDER * self.run)

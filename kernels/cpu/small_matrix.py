@@ -1,0 +1,167 @@
+"""Small matrices applied to runs of numbers: what Winograd's transforms are made of.
+
+    target run i (+)= sum over k of matrix[i, k] * source run k          runs of W numbers, W = tile_width
+
+The loop over many runs is the innermost: a row of the matrix then stays in registers, spread over vectors, and one pass
+costs inputs loads and multiply-adds a vector and row, and no loop over inputs: it is written out for 1 to MOST_INPUTS.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ..types import Array
+from .jit import kernel
+from .target import TARGET
+from .vector import Emitter
+
+MOST_INPUTS = 6
+"""Columns that a matrix may have, and numbers from one of its rows to the next."""
+
+_INT64 = ir.IntType(64)
+
+
+def _multiply(add: bool) -> Any:
+    """Make the product that adds to its target, or the one that overwrites it unread."""
+
+    @intrinsic
+    def multiply(
+        typing: Any,
+        matrix: Any,
+        m_start: Any,
+        outputs: Any,
+        inputs: Any,
+        source: Any,
+        s_start: Any,
+        s_stride: Any,
+        s_step: Any,
+        target: Any,
+        t_start: Any,
+        t_stride: Any,
+        t_step: Any,
+        count: Any,
+    ) -> Any:
+        integer = types.intp
+        numbers = (integer, integer, integer)
+        signature = types.void(matrix, *numbers, source, *numbers, target, *numbers, integer)
+
+        def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
+            matrix_, m_start_, outputs_, inputs_, *arguments = arguments
+            source_, s_start_, s_stride_, s_step_, target_, t_start_, t_stride_, t_step_, count_ = arguments
+            emit = Emitter(context, builder, source.dtype)
+            coefficients, first = emit.pointer(matrix, matrix_, m_start_), emit.pointer(source, source_, s_start_)
+            out, vectors = emit.pointer(target, target_, t_start_), range(TARGET.tile_vectors)
+
+            def product(inputs: int) -> None:
+                strides = [builder.mul(s_stride_, _INT64(k)) for k in range(inputs)]
+                with cgutils.for_range(builder, outputs_) as rows:
+                    row = emit.offset(coefficients, builder.mul(rows.index, _INT64(MOST_INPUTS)))
+                    factors = [emit.broadcast(builder.load(emit.offset(row, k))) for k in range(inputs)]
+                    out_row = emit.offset(out, builder.mul(rows.index, t_stride_))
+                    with cgutils.for_range(builder, count_) as runs:
+                        run = emit.offset(first, builder.mul(runs.index, s_step_))
+                        to = emit.offset(out_row, builder.mul(runs.index, t_step_))
+                        for v in vectors:
+                            address, total = emit.offset(to, v * emit.lanes), None
+                            if add:
+                                total = emit.load(address)
+                            for factor, stride in zip(factors, strides, strict=True):
+                                value = emit.load(emit.offset(emit.offset(run, stride), v * emit.lanes))
+                                if total is None:
+                                    total = builder.fmul(factor, value)
+                                else:
+                                    total = emit.multiply_add(factor, value, total)
+                            emit.store(total, address)
+
+            done = builder.append_basic_block("done")
+            switch = builder.switch(inputs_, done)
+            for number in range(1, MOST_INPUTS + 1):
+                block = builder.append_basic_block(f"inputs{number}")
+                switch.add_case(_INT64(number), block)
+                builder.position_at_end(block)
+                product(number)
+                builder.branch(done)
+            builder.position_at_end(done)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    def twin(
+        matrix: Array,
+        m_start: int,
+        outputs: int,
+        inputs: int,
+        source: Array,
+        s_start: int,
+        s_stride: int,
+        s_step: int,
+        target: Array,
+        t_start: int,
+        t_stride: int,
+        t_step: int,
+        count: int,
+    ) -> None:
+        width = TARGET.tile_bytes // source.itemsize
+        for i in range(outputs):
+            for c in range(count):
+                run = target[t_start + i * t_stride + c * t_step :][:width]
+                total = run.copy() if add else np.zeros(width, source.dtype)
+                for k in range(inputs):
+                    factor = matrix[m_start + i * MOST_INPUTS + k]
+                    total += factor * source[s_start + k * s_stride + c * s_step :][:width]
+                run[:] = total
+
+    return twin if numba.config.DISABLE_JIT else multiply
+
+
+_overwrite, _add = _multiply(add=False), _multiply(add=True)
+
+
+@kernel
+def apply_matrix(
+    matrix: Array,
+    m_start: int,
+    outputs: int,
+    inputs: int,
+    source: Array,
+    s_start: int,
+    s_stride: int,
+    s_step: int,
+    target: Array,
+    t_start: int,
+    t_stride: int,
+    t_step: int,
+    count: int,
+) -> None:
+    """A matrix (outputs, inputs) applied to `count` columns of runs: target = matrix source.
+
+    Column c of the source begins at s_start + c*s_step, and its runs lie s_stride apart; those of the target likewise.
+    """
+    _overwrite(
+        matrix, m_start, outputs, inputs, source, s_start, s_stride, s_step, target, t_start, t_stride, t_step, count
+    )
+
+
+@kernel
+def add_matrix(
+    matrix: Array,
+    m_start: int,
+    outputs: int,
+    inputs: int,
+    source: Array,
+    s_start: int,
+    s_stride: int,
+    s_step: int,
+    target: Array,
+    t_start: int,
+    t_stride: int,
+    t_step: int,
+    count: int,
+) -> None:
+    """As `apply_matrix`, added: target += matrix source."""
+    _add(matrix, m_start, outputs, inputs, source, s_start, s_stride, s_step, target, t_start, t_stride, t_step, count)
