@@ -7,20 +7,20 @@ while the pass over memory that they take instead concerns the small outputs of 
 
 from ..activations import Activation
 from ..types import Array
-from .activations import IDENTITY, LEAKY_RELU, RELU, encode, rectify
+from .activations import rectify, slope_of
 from .jit import kernel
 from .vector import copy_run
 
 
-def fuses(code: int) -> bool:
-    """Whether `finish` knows this activation."""
-    return code in (IDENTITY, RELU, LEAKY_RELU)
+def fuses(activation: Activation | None) -> bool:
+    """Whether the products apply this activation themselves."""
+    return slope_of(activation) is not None
 
 
-def fused(activation: Activation | None) -> tuple[int, float]:
-    """(code, slope) of an activation for `finish`, those of the identity for one that it does not know."""
-    code, parameter = encode(activation)
-    return (code, parameter) if fuses(code) else (IDENTITY, 0.0)
+def fused(activation: Activation | None) -> float:
+    """The slope below zero that a product applies: that of the identity, 1, for an activation that it does not fuse."""
+    slope = slope_of(activation)
+    return 1.0 if slope is None else slope
 
 
 @kernel
@@ -35,13 +35,27 @@ def place(source: Array, start: int, target: Array, at: int, count: int, add: bo
 
 
 @kernel
-def finish(y: Array, at: int, count: int, bias: Array, first: int, code: int, slope: float) -> None:
+def finish(y: Array, at: int, count: int, bias: Array, first: int, slope: float) -> None:
     """In place: y[at:at+count] = f(it + bias[first:first+count]); an empty bias is none."""
     run, steep = y[at : at + count], y.dtype.type(slope)
     if bias.size:
         shift = bias[first : first + count]
         for i in range(count):
-            run[i] += shift[i]
-    if code != IDENTITY:
+            run[i] = rectify(run[i] + shift[i], steep)
+    elif slope != 1:
         for i in range(count):
             run[i] = rectify(run[i], steep)
+
+
+@kernel
+def deliver(source: Array, start: int, y: Array, at: int, count: int, bias: Array, slope: float) -> None:
+    """y[at:at+count] = f(source[start:start+count] + bias), bias (count,) or empty."""
+    run, result, steep = source[start : start + count], y[at : at + count], y.dtype.type(slope)
+    if bias.size:
+        for i in range(count):
+            result[i] = rectify(run[i] + bias[i], steep)
+    elif slope != 1:
+        for i in range(count):
+            result[i] = rectify(run[i], steep)
+    else:
+        copy_run(source, start, y, at, count)

@@ -73,8 +73,7 @@ class Product(NamedTuple):
     trans_a: bool
     trans_b: bool
     accumulate: bool  # add to y instead
-    code: int  # of an activation that `epilogue.fuses`
-    slope: float
+    slope: float  # of an activation that `epilogue.fuses`
 
 
 @kernel
@@ -128,9 +127,9 @@ def multiply_item(
                 multiply_tile(depth, panels, start, TILE_ROWS, b_panels, at, width, b_panels, edge, width, False)
                 for i in range(rows):
                     place(b_panels, edge + i * width, y, target + i * p.n, columns, add)
-        if last and (bias.size or p.code):
+        if last and (bias.size or p.slope != 1):
             for i in range(rows):
-                finish(y, (row + i) * p.n + column, end - column, bias, column, p.code, p.slope)
+                finish(y, (row + i) * p.n + column, end - column, bias, column, p.slope)
 
 
 @parallel_kernel

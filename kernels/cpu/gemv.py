@@ -20,21 +20,17 @@ COLUMNS = 256
 
 
 @kernel(fastmath=REASSOCIATE)
-def _dot_rows(
-    item: int, a: Array, m: int, k: int, b: Array, bias: Array, code: int, slope: float, add: bool, y: Array
-) -> None:
+def _dot_rows(item: int, a: Array, m: int, k: int, b: Array, bias: Array, slope: float, add: bool, y: Array) -> None:
     for i in range(item * ROWS, min(m, (item + 1) * ROWS)):
         row, total = a[i * k : (i + 1) * k], y.dtype.type(0)
         for p in range(k):
             total += row[p] * b[p]
         y[i] = y[i] + total if add else total
-        finish(y, i, 1, bias, 0, code, slope)
+        finish(y, i, 1, bias, 0, slope)
 
 
 @kernel
-def _add_rows(
-    item: int, a: Array, m: int, k: int, b: Array, bias: Array, code: int, slope: float, add: bool, y: Array
-) -> None:
+def _add_rows(item: int, a: Array, m: int, k: int, b: Array, bias: Array, slope: float, add: bool, y: Array) -> None:
     first = item * COLUMNS
     count = min(m, first + COLUMNS) - first
     run, shift = y[first : first + count], bias[0] if bias.size else y.dtype.type(0)
@@ -44,15 +40,13 @@ def _add_rows(
         row, weight = a[p * m + first : p * m + first + count], b[p]
         for i in range(count):
             run[i] += weight * row[i]
-    finish(y, first, count, bias[:0], 0, code, slope)
+    finish(y, first, count, bias[:0], 0, slope)
 
 
 @parallel_kernel
-def matvec(
-    a: Array, m: int, k: int, trans_a: bool, b: Array, bias: Array, code: int, slope: float, add: bool, y: Array
-) -> None:
+def matvec(a: Array, m: int, k: int, trans_a: bool, b: Array, bias: Array, slope: float, add: bool, y: Array) -> None:
     """y (M,) (+)= f(op(a) b + bias (1,) or empty), everything flat."""
-    arguments = (a, m, k, b, bias, code, slope, add, y)
+    arguments = (a, m, k, b, bias, slope, add, y)
     if trans_a:
         fork(_add_rows, (m + COLUMNS - 1) // COLUMNS, arguments)
     else:

@@ -18,12 +18,12 @@ import numba
 import numpy as np
 
 from ..types import Array
-from .epilogue import finish
+from .epilogue import deliver
 from .fork import fork
 from .jit import kernel, parallel_kernel
 from .microkernel import TILE_BYTES, TILE_ROWS, multiply_rows, tile_width
 from .packing import pack_column_rows, pack_columns
-from .sampling import Sampling
+from .sampling import Sampling, locate
 from .vector import clear_run, copy_run
 
 BLOCK_TILES = 16
@@ -94,18 +94,6 @@ def pack_weights(w: Array, entries: Array, inner: int, columns: int, transposed:
 
 
 @kernel
-def locate_rows(s: Sampling, first: int, rows: int, source_at: Array, target_at: Array) -> None:
-    """Offsets of patches and pixels [first, first + rows); what sticks out behind the last row repeats it."""
-    total = s.images * s.height * s.width
-    for r in range(rows):
-        row = min(first + r, total - 1)
-        n, pixel = row // (s.height * s.width), row % (s.height * s.width)
-        i, j = pixel // s.width, pixel % s.width
-        source_at[r] = s.source_start + n * s.source_image + i * s.source_row + j * s.source_column
-        target_at[r] = s.target_start + n * s.target_image + i * s.target_row + j * s.target_column
-
-
-@kernel
 def multiply_block(s: Sampling, tiles: int, source: Array, source_at: Array, panels: Array, block: Array) -> None:
     """All patches of a block times all B panels: block (tiles*R, padded columns)."""
     width = tile_width(source)
@@ -142,7 +130,6 @@ def _convolve_block(
     source: Array,
     panels: Array,
     bias: Array,
-    code: int,
     slope: float,
     y: Array,
     results: Array,
@@ -154,11 +141,13 @@ def _convolve_block(
     first, end = tiles * b // blocks, tiles * (b + 1) // blocks
     row, rows = first * TILE_ROWS, (end - first) * TILE_ROWS
     source_at, target_at = offsets[slot, 0], offsets[slot, 1]
-    locate_rows(s, row, rows, source_at, target_at)
+    image, line, column = s.source_image, s.source_row, s.source_column
+    locate(row, rows, s.images, s.height, s.width, s.source_start, image, line, column, source_at)
+    image, line, column = s.target_image, s.target_row, s.target_column
+    locate(row, rows, s.images, s.height, s.width, s.target_start, image, line, column, target_at)
     multiply_block(s, end - first, source, source_at, panels, results[slot])
     for r in range(min(rows, total - row)):
-        copy_run(results[slot], r * stride, y, target_at[r], s.columns)
-        finish(y, target_at[r], s.columns, bias, 0, code, slope)
+        deliver(results[slot], r * stride, y, target_at[r], s.columns, bias, slope)
 
 
 @parallel_kernel
@@ -168,11 +157,10 @@ def convolve(
     source: Array,
     panels: Array,
     bias: Array,
-    code: int,
     slope: float,
     y: Array,
     results: Array,
     offsets: Array,
 ) -> None:
     """y = f(patches(source) @ panels + bias); scratch: `results` and `offsets` (2, rows of a block) for each thread."""
-    fork(_convolve_block, blocks, (s, blocks, source, panels, bias, code, slope, y, results, offsets))
+    fork(_convolve_block, blocks, (s, blocks, source, panels, bias, slope, y, results, offsets))

@@ -20,6 +20,7 @@ from .epilogue import finish
 from .fork import fork
 from .jit import kernel, parallel_kernel
 from .microkernel import TILE_BYTES, TILE_ROWS, multiply_rows, tile_width
+from .vector import clear_run
 
 
 def wins(channels: int, dtype: np.dtype) -> bool:
@@ -52,6 +53,36 @@ def multiply_image(
 
 
 @kernel
+def add_columns(
+    columns: Array,
+    windows: tuple[int, int],
+    padded: int,
+    kernel_size: tuple[int, int],
+    stride: tuple[int, int],
+    before: tuple[int, int],
+    size: tuple[int, int],
+    channels: int,
+    dx: Array,
+    start: int,
+) -> None:
+    """The image at `start` += its columns, each where it belongs; along a row of windows, the longest loop there is."""
+    for i in range(windows[0]):
+        for a in range(kernel_size[0]):
+            r = i * stride[0] + a - before[0]
+            if r < 0 or r >= size[0]:
+                continue
+            for b in range(kernel_size[1]):
+                shift = b - before[1]
+                first = max(0, (-shift + stride[1] - 1) // stride[1])
+                end = min(windows[1], (size[1] - 1 - shift) // stride[1] + 1)
+                for c in range(channels):
+                    at = start + (r * size[1] + shift) * channels + c
+                    column = i * windows[1] * padded + (a * kernel_size[1] + b) * channels + c
+                    for j in range(first, end):
+                        dx[at + j * stride[1] * channels] += columns[column + j * padded]
+
+
+@kernel
 def _input_grad_image(
     n: int,
     dy: Array,
@@ -64,7 +95,6 @@ def _input_grad_image(
     size: tuple[int, int],
     channels: int,
     bias: Array,
-    code: int,
     slope: float,
     dx: Array,
     rows: Array,
@@ -76,21 +106,13 @@ def _input_grad_image(
     slot = numba.get_thread_id()
     multiply_image(dy, n * pixels * inner, pixels, inner, entries, panels, rows[slot], columns[slot])
     start = n * image
-    for k in range(image):
-        dx[start + k] = bias[k % channels] if bias.size else 0
-    for i in range(windows[0]):
-        for a in range(kernel_size[0]):
-            r = i * stride[0] + a - before[0]
-            if r < 0 or r >= size[0]:
-                continue
-            for j in range(windows[1]):
-                left = j * stride[1] - before[1]
-                first, end = max(0, -left), min(kernel_size[1], size[1] - left)
-                at = start + (r * size[1] + left) * channels
-                column = (i * windows[1] + j) * padded + a * kernel_size[1] * channels
-                for k in range(first * channels, end * channels):
-                    dx[at + k] += columns[slot, column + k]
-    finish(dx, start, image, bias[:0], 0, code, slope)
+    if bias.size:
+        for c in range(channels):
+            dx[start + c : start + image : channels] = bias[c]
+    else:
+        clear_run(dx, start, image)
+    add_columns(columns[slot], windows, padded, kernel_size, stride, before, size, channels, dx, start)
+    finish(dx, start, image, bias[:0], 0, slope)
 
 
 @parallel_kernel
@@ -105,7 +127,6 @@ def input_grad(
     size: tuple[int, int],
     channels: int,
     bias: Array,
-    code: int,
     slope: float,
     dx: Array,
     rows: Array,
@@ -124,7 +145,6 @@ def input_grad(
         size,
         channels,
         bias,
-        code,
         slope,
         dx,
         rows,

@@ -1,4 +1,4 @@
-"""How a convolution reads an image as the rows of a matrix: the arithmetic of offsets, without touching an array.
+"""How a convolution reads an image as the rows of a matrix: the arithmetic of offsets.
 
 Forward and input gradient are one kind of product. Row (n, i, j) of A is a patch of an image with a border of zeros:
 `segments` runs of `length` contiguous numbers (a row of the patch, all its columns and channels), a fixed stride apart.
@@ -16,7 +16,8 @@ Axes as in the contract: x (N, H, W, C), w (KH, KW, C, O), y (N, HO, WO, O). Off
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..types import Pads, Pair, Shape
+from ..types import Array, Pads, Pair, Shape
+from .jit import kernel
 
 
 class Sampling(NamedTuple):
@@ -97,3 +98,34 @@ def _taps(phase: int, kernel: int, stride: int, before: int) -> tuple[list[int],
     """
     entries = list(range((phase + before) % stride, kernel, stride))[::-1]
     return entries, (phase + before - entries[0]) // stride if entries else 0
+
+
+@kernel
+def locate(
+    first: int,
+    count: int,
+    images: int,
+    height: int,
+    width: int,
+    start: int,
+    image: int,
+    row: int,
+    column: int,
+    at: Array,
+) -> None:
+    """at[r] = start + n*image + i*row + j*column for rows (n, i, j) number first, ..., first + count - 1 of a grid.
+
+    Behind the last row of the grid it is repeated. Counted up: three divisions a row took longer than a short product.
+    """
+    n, pixel = first // (height * width), first % (height * width)
+    i, j = pixel // width, pixel % width
+    rows = min(count, images * height * width - first)
+    for r in range(rows):
+        at[r] = start + n * image + i * row + j * column
+        j += 1
+        if j == width:
+            i, j = i + 1, 0
+            if i == height:
+                n, i = n + 1, 0
+    for r in range(rows, count):
+        at[r] = at[rows - 1]

@@ -7,7 +7,6 @@ intrinsic has a twin in plain Python, which runs with NUMBA_DISABLE_JIT=1.
 from typing import Any
 
 import numba
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils

@@ -21,7 +21,7 @@ from .fork import fork
 from .jit import kernel, parallel_kernel
 from .microkernel import TILE_BYTES, TILE_ROWS, multiply_tile, tile_width
 from .packing import PANEL_PAD, pack_columns
-from .sampling import Sampling
+from .sampling import Sampling, locate
 from .vector import clear_run, copy_run
 
 DEPTH = 256
@@ -75,15 +75,6 @@ def scratch_sizes(sampling: Sampling, dtype: np.dtype) -> Scratch:
 
 
 @kernel
-def locate_patches(s: Sampling, first: int, count: int, at: Array) -> None:
-    """Offsets of patches [first, first + count)."""
-    for r in range(count):
-        n, pixel = (first + r) // (s.height * s.width), (first + r) % (s.height * s.width)
-        i, j = pixel // s.width, pixel % s.width
-        at[r] = s.source_start + n * s.source_image + i * s.source_row + j * s.source_column
-
-
-@kernel
 def pack_patches(s: Sampling, source: Array, at: Array, depth: int, entry: int, panels: Array, start: int) -> None:
     """A panel of entries [entry, entry + R) of `depth` patches: R contiguous numbers each, unless a segment ends."""
     total = s.segments * s.length
@@ -119,7 +110,8 @@ def multiply_chunk(
     patches = s.images * s.height * s.width
     for m in range(first, max(end, first + 1), DEPTH):  # no patches: a block of zeros
         depth = min(DEPTH, end - m)
-        locate_patches(s, m, depth, offsets)
+        image, row, column = s.source_image, s.source_row, s.source_column
+        locate(m, depth, s.images, s.height, s.width, s.source_start, image, row, column, offsets)
         for panel in range(first_panel, end_panel):
             start = (panel - first_panel) * (DEPTH * TILE_ROWS + PANEL_PAD)
             pack_patches(s, source, offsets, depth, panel * TILE_ROWS, a_panels, start)

@@ -21,7 +21,7 @@ from .winograd_transforms import matrix
 
 
 @kernel
-def _output_of_image(n: int, plan: Plan, lines: Array, bias: Array, code: int, slope: float, y: Array) -> None:
+def _output_of_image(n: int, plan: Plan, lines: Array, bias: Array, slope: float, y: Array) -> None:
     g, run = plan.geometry, tile_width(y)
     for kind in plan.kinds:
         m_v, m_h, in_batch = kind[M_V], kind[M_H], g.images * kind[TILES]
@@ -34,16 +34,16 @@ def _output_of_image(n: int, plan: Plan, lines: Array, bias: Array, code: int, s
                     plan.tables, matrix(0, m_v, AT), m_v, kind[N_V], lines, source, m_h * in_batch * plan.z_row, run,
                     y, at + j * g.filters, g.columns * g.filters, run, g.filters // run,
                 )  # fmt: skip
-            if bias.size or code:
+            if bias.size or slope != 1:
                 for i in range(m_v):
                     for j in range(m_h):
-                        finish(y, at + (i * g.columns + j) * g.filters, g.filters, bias, 0, code, slope)
+                        finish(y, at + (i * g.columns + j) * g.filters, g.filters, bias, 0, slope)
 
 
 @parallel_kernel
-def sum_output(plan: Plan, lines: Array, bias: Array, code: int, slope: float, y: Array) -> None:
+def sum_output(plan: Plan, lines: Array, bias: Array, slope: float, y: Array) -> None:
     """y (N, HO, WO, O) = f(A^T lines + bias)."""
-    fork(_output_of_image, plan.geometry.images, (plan, lines, bias, code, slope, y))
+    fork(_output_of_image, plan.geometry.images, (plan, lines, bias, slope, y))
 
 
 @kernel
@@ -52,7 +52,6 @@ def _input_grad_of_image(
     plan: Plan,
     lines: Array,
     bias: Array,
-    code: int,
     slope: float,
     before: tuple[int, int],
     size: tuple[int, int],
@@ -77,9 +76,9 @@ def _input_grad_of_image(
     for i in range(size[0]):
         at = (n * size[0] + i) * size[1] * g.channels
         copy_run(image, ((i + before[0]) * g.width + before[1]) * g.channels, dx, at, size[1] * g.channels)
-        if bias.size or code:
+        if bias.size or slope != 1:
             for j in range(size[1]):
-                finish(dx, at + j * g.channels, g.channels, bias, 0, code, slope)
+                finish(dx, at + j * g.channels, g.channels, bias, 0, slope)
 
 
 @parallel_kernel
@@ -87,7 +86,6 @@ def sum_input_grad(
     plan: Plan,
     lines: Array,
     bias: Array,
-    code: int,
     slope: float,
     before: tuple[int, int],
     size: tuple[int, int],
@@ -98,7 +96,7 @@ def sum_input_grad(
 
     An image with its border is put together in a row of `images`, one for each thread.
     """
-    fork(_input_grad_of_image, plan.geometry.images, (plan, lines, bias, code, slope, before, size, dx, images))
+    fork(_input_grad_of_image, plan.geometry.images, (plan, lines, bias, slope, before, size, dx, images))
 
 
 @kernel

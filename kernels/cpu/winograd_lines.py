@@ -62,9 +62,7 @@ def multiply_points(
     for j in range(points):
         panel, product = j * k * run, j * whole * run
         for r in range(0, whole, TILE_ROWS):
-            multiply_rows(
-                1, k, a, at + j * apart, table, r, 0, panels, panel, products, product + r * run, run, False
-            )
+            multiply_rows(1, k, a, at + j * apart, table, r, 0, panels, panel, products, product + r * run, run, False)
 
 
 @kernel
@@ -80,9 +78,7 @@ def _forward_line(item: int, plan: Plan, u: Array, w: Array, out: Array, scratch
     for o in range(0, g.filters, run):
         for phase in range(g.stride_v * g.stride_h):
             at = phase * g.channels * run
-            transform_weights(
-                i, plan, kind, phase, w, o, g.filters, g.channels, panels, at, g.patch * run, middle
-            )
+            transform_weights(i, plan, kind, phase, w, o, g.filters, g.channels, panels, at, g.patch * run, middle)
         multiply_points(
             n_h, rows, g.patch, u, start, plan.u_row, in_batch * plan.u_row, scratch.table[slot], panels, products
         )

@@ -7,11 +7,11 @@ from ..jit import kernel, parallel_kernel
 
 
 @kernel
-def _finish_row(row: int, y: Array, columns: int, bias: Array, code: int, slope: float) -> None:
-    finish(y, row * columns, columns, bias, 0, code, slope)
+def _finish_row(row: int, y: Array, columns: int, bias: Array, slope: float) -> None:
+    finish(y, row * columns, columns, bias, 0, slope)
 
 
 @parallel_kernel
-def finish_rows(y: Array, columns: int, bias: Array, code: int, slope: float) -> None:
+def finish_rows(y: Array, columns: int, bias: Array, slope: float) -> None:
     """In place: y = f(y + bias), y (rows, columns) flat; an empty bias is none."""
-    fork(_finish_row, y.size // max(columns, 1), (y, columns, bias, code, slope))
+    fork(_finish_row, y.size // max(columns, 1), (y, columns, bias, slope))

@@ -52,11 +52,11 @@ class NumbaProducts(ProductOps):
             self._unfused(act, y)
             return
         (m, n), k = y.shape, a.shape[0] if trans_a else a.shape[1]
-        code, slope = fused(act)
+        slope = fused(act)
         if n == 1:
-            gemv.matvec(flat(a), m, k, trans_a, flat(b), flat_or_none(bias, y), code, slope, accumulate, flat(y))
+            gemv.matvec(flat(a), m, k, trans_a, flat(b), flat_or_none(bias, y), slope, accumulate, flat(y))
         else:
-            product = gemm.Product(m, n, k, a.shape[1], b.shape[1], trans_a, trans_b, accumulate, code, slope)
+            product = gemm.Product(m, n, k, a.shape[1], b.shape[1], trans_a, trans_b, accumulate, slope)
             panels, buffer = gemm.scratch_sizes(m, k, self.dtype)
             with self.scratch():
                 scratch = self.empty((panels,)), for_each_thread(self, buffer)
@@ -82,7 +82,7 @@ class NumbaProducts(ProductOps):
             if winograd is None:
                 implicit.conv2d(self, x, w, stride, pads, bias, act, y)
             else:
-                winograd.forward(x, w, flat_or_none(bias, y), *fused(act), y)
+                winograd.forward(x, w, flat_or_none(bias, y), fused(act), y)
         self._unfused(act, y)
 
     def _conv2d_input_grad(
@@ -100,7 +100,7 @@ class NumbaProducts(ProductOps):
             if winograd is None:
                 implicit.input_grad(self, dy, w, stride, pads, bias, act, dx)
             else:
-                winograd.input_grad(dy, w, flat_or_none(bias, dx), *fused(act), dx)
+                winograd.input_grad(dy, w, flat_or_none(bias, dx), fused(act), dx)
         self._unfused(act, dx)
 
     def _conv2d_weight_grad(self, x: Array, dy: Array, stride: Pair, pads: Pads, dw: Array, accumulate: bool) -> None:
@@ -132,5 +132,5 @@ class NumbaProducts(ProductOps):
 
     def _unfused(self, act: Activation | None, y: Array) -> None:
         """In place: the activation, where it is none that the kernels fuse."""
-        if act is not None and not fuses(encode(act)[0]):
+        if act is not None and not fuses(act):
             elementwise.activation(flat(y), flat(y), *encode(act))

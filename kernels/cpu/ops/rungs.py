@@ -60,4 +60,4 @@ def _transposed(ops: ProductOps, a: Array) -> Array:
 
 def _finish(bias: Array | None, act: Activation | None, y: Array) -> None:
     if bias is not None or act is not None:
-        finish_rows(flat(y), y.shape[-1], flat_or_none(bias, y), *fused(act))
+        finish_rows(flat(y), y.shape[-1], flat_or_none(bias, y), fused(act))

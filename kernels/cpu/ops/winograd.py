@@ -17,15 +17,15 @@ class Winograd:
     def __init__(self, ops: OpsBase, plan: Plan, pads: Pads) -> None:
         self.ops, self.plan, self.pads = ops, plan, pads
 
-    def forward(self, x: Array, w: Array, bias: Array, code: int, slope: float, y: Array) -> None:
+    def forward(self, x: Array, w: Array, bias: Array, slope: float, y: Array) -> None:
         """y = f(conv2d(x, w) + bias)."""
         plan, lines = self.plan, self.ops.empty((self.plan.y_size,))
         u = self._inputs(x)
         with self.ops.scratch():
             winograd_lines.forward_lines(plan, u, flat(w), lines, self._scratch(plan.geometry.patch))
-        winograd.sum_output(plan, lines, bias, code, slope, flat(y))
+        winograd.sum_output(plan, lines, bias, slope, flat(y))
 
-    def input_grad(self, dy: Array, w: Array, bias: Array, code: int, slope: float, dx: Array) -> None:
+    def input_grad(self, dy: Array, w: Array, bias: Array, slope: float, dx: Array) -> None:
         """dx = f(conv2d_input_grad(dy, w) + bias)."""
         plan, lines = self.plan, self.ops.empty((self.plan.x_size,))
         g, z = plan.geometry, self._gradients(dy)
@@ -33,7 +33,7 @@ class Winograd:
             winograd_lines.input_grad_lines(plan, z, flat(w), lines, self._scratch(g.filters))
         before, size = (self.pads[0], self.pads[2]), (dx.shape[1], dx.shape[2])
         images = for_each_thread(self.ops, g.height * g.width * g.channels)
-        winograd.sum_input_grad(plan, lines, bias, code, slope, before, size, flat(dx), images)
+        winograd.sum_input_grad(plan, lines, bias, slope, before, size, flat(dx), images)
 
     def weight_grad(self, x: Array, dy: Array, dw: Array, accumulate: bool) -> None:
         """dw (+)= conv2d_weight_grad(x, dy)."""
