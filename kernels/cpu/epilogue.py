@@ -48,14 +48,16 @@ def finish(y: Array, at: int, count: int, bias: Array, first: int, slope: float)
 
 
 @kernel
-def deliver(source: Array, start: int, y: Array, at: int, count: int, bias: Array, slope: float) -> None:
-    """y[at:at+count] = f(source[start:start+count] + bias), bias (count,) or empty."""
-    run, result, steep = source[start : start + count], y[at : at + count], y.dtype.type(slope)
-    if bias.size:
-        for i in range(count):
-            result[i] = rectify(run[i] + bias[i], steep)
-    elif slope != 1:
-        for i in range(count):
-            result[i] = rectify(run[i], steep)
-    else:
-        copy_run(source, start, y, at, count)
+def deliver(
+    source: Array, stride: int, rows: int, y: Array, at: Array, columns: int, bias: Array, slope: float
+) -> None:
+    """Row r of the source (rows, columns), f(row + bias), to y[at[r]:at[r]+columns]; bias (columns,) or empty."""
+    steep = y.dtype.type(slope)
+    for r in range(rows):
+        run, result = source[r * stride : r * stride + columns], y[at[r] : at[r] + columns]
+        if bias.size:
+            for i in range(columns):
+                result[i] = rectify(run[i] + bias[i], steep)
+        else:
+            for i in range(columns):
+                result[i] = rectify(run[i], steep)

@@ -145,9 +145,9 @@ def _convolve_block(
     locate(row, rows, s.images, s.height, s.width, s.source_start, image, line, column, source_at)
     image, line, column = s.target_image, s.target_row, s.target_column
     locate(row, rows, s.images, s.height, s.width, s.target_start, image, line, column, target_at)
-    multiply_block(s, end - first, source, source_at, panels, results[slot])
-    for r in range(min(rows, total - row)):
-        deliver(results[slot], r * stride, y, target_at[r], s.columns, bias, slope)
+    block = results[slot]
+    multiply_block(s, end - first, source, source_at, panels, block)
+    deliver(block, stride, min(rows, total - row), y, target_at, s.columns, bias, slope)
 
 
 @parallel_kernel

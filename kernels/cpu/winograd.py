@@ -26,7 +26,7 @@ def _output_of_image(n: int, plan: Plan, lines: Array, bias: Array, slope: float
     for kind in plan.kinds:
         m_v, m_h, in_batch = kind[M_V], kind[M_H], g.images * kind[TILES]
         for t in range(kind[TILES]):
-            top, left = plan.tiles[kind[FIRST_TILE] + t]
+            top, left = plan.tiles[kind[FIRST_TILE] + t, 0], plan.tiles[kind[FIRST_TILE] + t, 1]
             at = ((n * g.rows + top) * g.columns + left) * g.filters
             for j in range(m_h):
                 source = kind[Y_AT] + (j * in_batch + n * kind[TILES] + t) * plan.z_row
@@ -63,7 +63,7 @@ def _input_grad_of_image(
     for kind in plan.kinds:
         n_v, n_h, in_batch, vertical = kind[N_V], kind[N_H], g.images * kind[TILES], matrix(0, kind[M_V], B)
         for t in range(kind[TILES]):
-            top, left = plan.tiles[kind[FIRST_TILE] + t]
+            top, left = plan.tiles[kind[FIRST_TILE] + t, 0], plan.tiles[kind[FIRST_TILE] + t, 1]
             for phase in range(g.stride_v * g.stride_h):
                 row, column = top * g.stride_v + phase // g.stride_h, left * g.stride_h + phase % g.stride_h
                 for j in range(n_h):

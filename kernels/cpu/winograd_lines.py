@@ -75,10 +75,13 @@ def _forward_line(item: int, plan: Plan, u: Array, w: Array, out: Array, scratch
     whole = (rows + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS
     start = kind[U_AT] + (i * n_h * in_batch + first) * plan.u_row
     to = kind[Y_AT] + (i * m_h * in_batch + first) * plan.z_row
+    entry, taps = g.channels * run, g.kernel_v * g.kernel_h
     for o in range(0, g.filters, run):
         for phase in range(g.stride_v * g.stride_h):
             at = phase * g.channels * run
-            transform_weights(i, plan, kind, phase, w, o, g.filters, g.channels, panels, at, g.patch * run, middle)
+            transform_weights(
+                i, plan, kind, phase, w, entry, entry * taps * (o // run), g.channels, panels, at, g.patch * run, middle
+            )
         multiply_points(
             n_h, rows, g.patch, u, start, plan.u_row, in_batch * plan.u_row, scratch.table[slot], panels, products
         )
@@ -90,14 +93,14 @@ def _forward_line(item: int, plan: Plan, u: Array, w: Array, out: Array, scratch
 
 @parallel_kernel
 def forward_lines(plan: Plan, u: Array, w: Array, out: Array, scratch: Scratch) -> None:
-    """Lines of y from U and w."""
+    """Lines of y from U and w in panels (O/W, KH, KW, C, W), where what becomes a panel of V lies side by side."""
     fork(_forward_line, plan.lines.shape[0], (plan, u, w, out, scratch))
 
 
 @kernel
 def _input_grad_line(item: int, plan: Plan, z: Array, w: Array, out: Array, scratch: Scratch) -> None:
     g, run, slot = plan.geometry, tile_width(z), numba.get_thread_id()
-    v, panels, products = scratch.v[slot], scratch.panels[slot], scratch.products[slot]
+    v, panels, products, middle = scratch.v[slot], scratch.panels[slot], scratch.products[slot], scratch.middle[slot]
     number, i, first, end = plan.lines[item]
     kind, rows = plan.kinds[number], end - first
     m_h, n_h, in_batch = kind[M_H], kind[N_H], g.images * kind[TILES]
@@ -105,10 +108,8 @@ def _input_grad_line(item: int, plan: Plan, z: Array, w: Array, out: Array, scra
     start = kind[Z_AT] + (i * n_h * in_batch + first) * plan.z_row
     to = kind[X_AT] + (i * n_h * in_batch + first) * plan.u_row
     for k in range(0, g.patch, run):
-        phase, c = k // g.channels, k % g.channels
-        transform_weights(
-            i, plan, kind, phase, w, c * g.filters, run, g.filters, v, 0, run * g.filters, scratch.middle[slot]
-        )
+        phase, c, entry = k // g.channels, k % g.channels, g.channels * g.filters
+        transform_weights(i, plan, kind, phase, w, entry, c * g.filters, g.filters, v, 0, run * g.filters, middle)
         for j in range(n_h):
             pack_column_rows(v, j * run * g.filters, g.filters, g.filters, run, panels, j * g.filters * run)
         multiply_points(

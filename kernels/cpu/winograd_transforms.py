@@ -16,6 +16,7 @@ from .fork import fork
 from .jit import kernel, parallel_kernel
 from .microkernel import tile_width
 from .small_matrix import apply_matrix
+from .vector import clear_run, copy_run
 from .winograd_plan import BT, FIRST_TILE, LARGEST_TILE, M_H, M_V, N_H, N_V, ORDER, TILES, U_AT, Z_AT, A, G, Plan
 
 
@@ -26,21 +27,35 @@ def matrix(axis: int, outputs: int, which: int) -> int:
 
 
 @kernel
-def _inputs_of_image(image: int, plan: Plan, x: Array, u: Array, middles: Array) -> None:
-    g, run, middle, tables = plan.geometry, tile_width(x), middles[numba.get_thread_id()], plan.tables
+def _inputs_of_image(
+    n: int,
+    plan: Plan,
+    x: Array,
+    before: tuple[int, int],
+    size: tuple[int, int],
+    u: Array,
+    images: Array,
+    middles: Array,
+) -> None:
+    slot, g, run, tables = numba.get_thread_id(), plan.geometry, tile_width(x), plan.tables
+    image, middle = images[slot], middles[slot]
+    clear_run(image, 0, g.height * g.width * g.channels)
+    for i in range(size[0]):
+        at, inside = (n * size[0] + i) * size[1], (before[0] + i) * g.width + before[1]
+        copy_run(x, at * g.channels, image, inside * g.channels, size[1] * g.channels)
     for kind in plan.kinds:
         n_v, n_h, in_batch = kind[N_V], kind[N_H], g.images * kind[TILES]
         vertical, horizontal = matrix(0, kind[M_V], BT), matrix(1, kind[M_H], BT)
         row = n_h * g.stride_h * g.channels  # of a tile, all horizontal phases in it
         for t in range(kind[TILES]):
-            top, left = plan.tiles[kind[FIRST_TILE] + t]
+            top, left = plan.tiles[kind[FIRST_TILE] + t, 0], plan.tiles[kind[FIRST_TILE] + t, 1]
             for a in range(g.stride_v):
-                start = ((image * g.height + top * g.stride_v + a) * g.width + left * g.stride_h) * g.channels
+                start = ((top * g.stride_v + a) * g.width + left * g.stride_h) * g.channels
                 down = g.stride_v * g.width * g.channels
-                apply_matrix(tables, vertical, n_v, n_v, x, start, down, run, middle, 0, row, run, row // run)
+                apply_matrix(tables, vertical, n_v, n_v, image, start, down, run, middle, 0, row, run, row // run)
                 for b in range(g.stride_h):
                     for i in range(n_v):
-                        at = kind[U_AT] + (i * n_h * in_batch + image * kind[TILES] + t) * plan.u_row
+                        at = kind[U_AT] + (i * n_h * in_batch + n * kind[TILES] + t) * plan.u_row
                         apply_matrix(
                             tables, horizontal, n_h, n_h,
                             middle, i * row + b * g.channels, g.stride_h * g.channels, run,
@@ -49,26 +64,37 @@ def _inputs_of_image(image: int, plan: Plan, x: Array, u: Array, middles: Array)
 
 
 @parallel_kernel
-def transform_inputs(plan: Plan, x: Array, u: Array, middles: Array) -> None:
-    """U from x (N, height, width, C) with its border; `middles` is room for ORDER rows of a tile a thread."""
-    fork(_inputs_of_image, plan.geometry.images, (plan, x, u, middles))
+def transform_inputs(
+    plan: Plan,
+    x: Array,
+    before: tuple[int, int],
+    size: tuple[int, int],
+    u: Array,
+    images: Array,
+    middles: Array,
+) -> None:
+    """U from x (N, H, W, C); `before` = (top, left) pads, `size` = (H, W).
+
+    Scratch, a row a thread: `images` for an image with its border, `middles` for ORDER rows of a tile.
+    """
+    fork(_inputs_of_image, plan.geometry.images, (plan, x, before, size, u, images, middles))
 
 
 @kernel
-def _gradients_of_image(image: int, plan: Plan, dy: Array, z: Array, middles: Array) -> None:
+def _gradients_of_image(n: int, plan: Plan, dy: Array, z: Array, middles: Array) -> None:
     g, run, middle, tables = plan.geometry, tile_width(dy), middles[numba.get_thread_id()], plan.tables
     for kind in plan.kinds:
         m_v, m_h, n_v, n_h, in_batch = kind[M_V], kind[M_H], kind[N_V], kind[N_H], g.images * kind[TILES]
         vertical, horizontal = matrix(0, m_v, A), matrix(1, m_h, A)
         row = m_h * g.filters
         for t in range(kind[TILES]):
-            top, left = plan.tiles[kind[FIRST_TILE] + t]
-            start = ((image * g.rows + top) * g.columns + left) * g.filters
+            top, left = plan.tiles[kind[FIRST_TILE] + t, 0], plan.tiles[kind[FIRST_TILE] + t, 1]
+            start = ((n * g.rows + top) * g.columns + left) * g.filters
             apply_matrix(
                 tables, vertical, n_v, m_v, dy, start, g.columns * g.filters, run, middle, 0, row, run, row // run
             )
             for i in range(n_v):
-                at = kind[Z_AT] + (i * n_h * in_batch + image * kind[TILES] + t) * plan.z_row
+                at = kind[Z_AT] + (i * n_h * in_batch + n * kind[TILES] + t) * plan.z_row
                 apply_matrix(
                     tables, horizontal, n_h, m_h, middle, i * row, g.filters, run,
                     z, at, in_batch * plan.z_row, run, g.filters // run,
@@ -88,24 +114,25 @@ def transform_weights(
     kind: Array,
     phase: int,
     w: Array,
+    entry: int,
     first: int,
-    step: int,
     count: int,
     v: Array,
     at: int,
     point: int,
     middle: Array,
 ) -> None:
-    """Line i of V for `count` runs of W numbers of a phase's filter: w[..., c, o] from number `first` on of (C, O).
+    """Line i of V for `count` runs of W numbers of a phase's filter, side by side in w as in v.
 
-    The runs lie `step` apart in w and side by side in v from `at` on, those of the next point `point` further.
+    In w an entry of the kernel has `entry` numbers, of which those from `first` on are taken; in v they begin at `at`,
+    those of the next point `point` further.
     """
     g, run = plan.geometry, tile_width(w)
-    a, b, entry = phase // g.stride_h, phase % g.stride_h, g.channels * g.filters
+    a, b = phase // g.stride_h, phase % g.stride_h
     taps_v, taps_h = (g.kernel_v - a - 1) // g.stride_v + 1, (g.kernel_h - b - 1) // g.stride_h + 1
     down, across = g.stride_v * g.kernel_h * entry, g.stride_h * entry
     vertical, horizontal = matrix(0, kind[M_V], G) + i * ORDER, matrix(1, kind[M_H], G)
     for t in range(taps_h):
         start = (a * g.kernel_h + b) * entry + t * across + first
-        apply_matrix(plan.tables, vertical, 1, taps_v, w, start, down, step, middle, t * count * run, 0, run, count)
+        apply_matrix(plan.tables, vertical, 1, taps_v, w, start, down, run, middle, t * count * run, 0, run, count)
     apply_matrix(plan.tables, horizontal, kind[N_H], taps_h, middle, 0, count * run, run, v, at, point, run, count)

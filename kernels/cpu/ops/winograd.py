@@ -5,10 +5,11 @@ import numpy as np
 from ...contract.base import OpsBase
 from ...types import Array, Pads
 from .. import winograd, winograd_lines, winograd_transforms
+from ..implicit_gemm import pack_weights
 from ..microkernel import TILE_BYTES, TILE_ROWS
 from ..winograd_plan import BLOCK_TILES, MOST_TAPS, ORDER, Plan
 from .flat import flat
-from .scratch import for_each_thread, padded
+from .scratch import for_each_thread
 
 
 class Winograd:
@@ -22,7 +23,10 @@ class Winograd:
         plan, lines = self.plan, self.ops.empty((self.plan.y_size,))
         u = self._inputs(x)
         with self.ops.scratch():
-            winograd_lines.forward_lines(plan, u, flat(w), lines, self._scratch(plan.geometry.patch))
+            kh, kw, c, o = w.shape
+            panels = self.ops.empty((w.size,))
+            pack_weights(flat(w), np.zeros(1, np.int64), kh * kw * c, o, False, panels)
+            winograd_lines.forward_lines(plan, u, panels, lines, self._scratch(plan.geometry.patch))
         winograd.sum_output(plan, lines, bias, slope, flat(y))
 
     def input_grad(self, dy: Array, w: Array, bias: Array, slope: float, dx: Array) -> None:
@@ -46,12 +50,12 @@ class Winograd:
 
     def _inputs(self, x: Array) -> Array:
         """U; micro-tiles read a little beyond its end."""
-        g, (top, _, left, _) = self.plan.geometry, self.pads
-        u = self.ops.empty((self.plan.u_size + TILE_ROWS,))
+        g, u = self.plan.geometry, self.ops.empty((self.plan.u_size + TILE_ROWS,))
         with self.ops.scratch():
-            pads = top, g.height - top - x.shape[1], left, g.width - left - x.shape[2]
+            images = for_each_thread(self.ops, g.height * g.width * g.channels)
             middle = for_each_thread(self.ops, ORDER * ORDER * g.stride_h * g.channels)
-            winograd_transforms.transform_inputs(self.plan, padded(self.ops, x, pads), u, middle)
+            before, size = (self.pads[0], self.pads[2]), (x.shape[1], x.shape[2])
+            winograd_transforms.transform_inputs(self.plan, flat(x), before, size, u, images, middle)
         return u
 
     def _gradients(self, dy: Array) -> Array:

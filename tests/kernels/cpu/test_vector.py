@@ -38,24 +38,6 @@ def test_copy_and_clear(dtype: np.dtype, count: int):
     np.testing.assert_array_equal(target, expected)
 
 
-@pytest.mark.parametrize(("outputs", "inputs"), [(1, 1), (4, 6), (6, 3), (3, 5)])
-def test_apply_matrix(dtype: np.dtype, outputs: int, inputs: int):
-    """Over NaN, then once more added to that."""
-    width = TARGET.tile_bytes // dtype.itemsize
-    m_stride, stride, target_stride = inputs + 2, width + 3, width + 5
-    matrix, runs = numbers(outputs, inputs), numbers(inputs, width)
-    m, source = nans(GAP + outputs * m_stride, dtype), nans(GAP + inputs * stride, dtype)
-    m[GAP:].reshape(outputs, m_stride)[:, :inputs] = matrix
-    source[GAP:].reshape(inputs, stride)[:, :width] = runs
-    for apply in (compiled(vector.apply_matrix), vector._apply_matrix_twin):
-        target = nans(GAP + outputs * target_stride, dtype)
-        expected = target.copy()
-        for times, add in (1, False), (2, True):
-            apply(m, GAP, m_stride, outputs, inputs, source, GAP, stride, target, GAP, target_stride, add)
-            expected[GAP:].reshape(outputs, target_stride)[:, :width] = times * (matrix @ runs)
-            np.testing.assert_array_equal(target, expected)
-
-
 @pytest.mark.parametrize("most_rows", [1, 2, 3, 4, 6, 8, 12, 16, 100])
 def test_transpose(dtype: np.dtype, most_rows: int, monkeypatch: pytest.MonkeyPatch):
     """Rows that are not there are not read: behind the last one the source is NaN."""
