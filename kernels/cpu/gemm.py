@@ -13,6 +13,7 @@ the order of the sum over K is fixed, so the bits do not depend on the number of
 Floor: 2 M N K FLOPs; the bytes of a, b and y once each, and of y once more for every further block of K.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numba
@@ -52,6 +53,7 @@ def panels_of(m: int) -> int:
     return (m + TILE_ROWS - 1) // TILE_ROWS
 
 
+@lru_cache(maxsize=1024)
 def scratch_sizes(m: int, k: int, dtype: np.dtype) -> tuple[int, int]:
     """Numbers of scratch: for all A panels of one block, and for each thread a B panel and a micro-tile."""
     depth, width = block_depth(k), TILE_BYTES // dtype.itemsize

@@ -16,8 +16,9 @@ THREADS = numba.config.NUMBA_NUM_THREADS
 
 def for_each_thread(ops: OpsBase, count: int, dtype: np.typing.DTypeLike | None = None) -> Array:
     """A row of `count` numbers or more for each thread, on cache lines of its own."""
-    line = CACHE_LINE // np.dtype(ops.dtype if dtype is None else dtype).itemsize
-    return ops.empty((THREADS, -(-count // line) * line), dtype)
+    kind = ops.dtype if dtype is None else np.dtype(dtype)
+    line = CACHE_LINE // kind.itemsize
+    return ops.workspace.empty((THREADS, -(-count // line) * line), kind)
 
 
 def padded(ops: OpsBase, x: Array, pads: Pads) -> Array:

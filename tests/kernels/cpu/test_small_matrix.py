@@ -1,5 +1,6 @@
 """Small matrices applied to runs of numbers: exact on whole numbers, and nothing touched between the runs."""
 
+import numba
 import numpy as np
 import pytest
 
@@ -24,8 +25,10 @@ def spread(values: np.ndarray, stride: int, step: int) -> np.ndarray:
 @pytest.mark.parametrize("count", [0, 1, 4])
 @pytest.mark.parametrize("inputs", range(1, MOST_INPUTS + 1))
 @pytest.mark.parametrize("outputs", [1, 2, 6])
-def test_overwrites_or_adds(dtype: np.dtype, outputs: int, inputs: int, count: int):
-    """Over NaN, then once more added to that; columns of runs far apart, and rows between the columns."""
+def test_overwrites_or_adds(
+    dtype: np.dtype, outputs: int, inputs: int, count: int, monkeypatch: pytest.MonkeyPatch
+):
+    """Over NaN, then once more added to that; columns of runs far apart, and rows between the columns; so does the twin."""
     width = TARGET.tile_bytes // dtype.itemsize
     numbers = np.random.default_rng(inputs)
     matrix = np.full((outputs, MOST_INPUTS), np.nan, dtype)
@@ -35,9 +38,13 @@ def test_overwrites_or_adds(dtype: np.dtype, outputs: int, inputs: int, count: i
     product = np.einsum("oi,icw->ocw", matrix[:, :inputs], runs).astype(dtype)
     s_stride, s_step = width + 1, inputs * (width + 1) + 2
     t_stride, t_step = count * (width + 3) + 1, width + 3
-    source, target = spread(runs, s_stride, s_step), spread(np.full_like(product, np.nan), t_stride, t_step)
-    where = (flat, GAP, outputs, inputs, source, GAP, s_stride, s_step, target, GAP, t_stride, t_step, count)
-    small_matrix.apply_matrix(*where)
-    np.testing.assert_array_equal(target, spread(product, t_stride, t_step))
-    small_matrix.add_matrix(*where)
-    np.testing.assert_array_equal(target, spread(2 * product, t_stride, t_step))
+    source, empty = spread(runs, s_stride, s_step), spread(np.full_like(product, np.nan), t_stride, t_step)
+    compiled = small_matrix.apply_matrix, small_matrix.add_matrix
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    for overwrite, add in compiled, (small_matrix._multiply(add=False), small_matrix._multiply(add=True)):
+        target = empty.copy()
+        where = (flat, GAP, outputs, inputs, source, GAP, s_stride, s_step, target, GAP, t_stride, t_step, count)
+        overwrite(*where)
+        np.testing.assert_array_equal(target, spread(product, t_stride, t_step))
+        add(*where)
+        np.testing.assert_array_equal(target, spread(2 * product, t_stride, t_step))
