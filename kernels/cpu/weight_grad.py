@@ -2,10 +2,10 @@
 
     dw (K, O) (+)= A^T dy        A (M, K): patch m = (n, i, j), entry k = (a, b, c)        M = N HO WO, K = KH KW C
 
-Long and thin: the sum runs over M, the result is small. dy is packed into B panels once. A thread takes a block of
-rows of dw and packs their part of the patches straight from the image into A panels, DEPTH patches at a time. Where
-dw has few rows (an image of one channel) the patches are cut into chunks too; each chunk has its own partial dw, and
-these are added in order.
+Long and thin: the sum runs over M, the result is small. A thread takes a block of rows of dw and packs their part of
+the patches straight from the image into A panels, DEPTH patches at a time. dy is packed into B panels once, for all
+blocks. Where dw has few rows (an image of one channel) there is one block: dy is then read as it stands, and the
+patches are cut into chunks; each chunk has its own partial dw, and these are added in order.
 
 Floor: 2 M K O FLOPs; the image, dy and dw once each.
 """
@@ -41,6 +41,26 @@ class Partition(NamedTuple):
     chunks: int
 
 
+class Panels(NamedTuple):
+    """Where the B panels lie: panel p begins at p*stride, a row of it is `row` numbers from the next."""
+
+    stride: int
+    row: int
+
+
+def packs(sampling: Sampling, dtype: np.dtype) -> bool:
+    """Whether dy is packed: not where one block of rows reads it once, and its rows are made of whole panels."""
+    return partition(sampling).row_blocks > 1 or sampling.columns % (TILE_BYTES // dtype.itemsize) > 0
+
+
+def panels_of(sampling: Sampling, dtype: np.dtype) -> Panels:
+    """The B panels of dy (M, O), packed or as it stands."""
+    width = TILE_BYTES // dtype.itemsize
+    if packs(sampling, dtype):
+        return Panels(sampling.images * sampling.height * sampling.width * width, width)
+    return Panels(width, sampling.columns)
+
+
 def partition(sampling: Sampling) -> Partition:
     """The division of a weight gradient; a function of its shape alone."""
     panels = -(-sampling.segments * sampling.length // TILE_ROWS)
@@ -67,7 +87,7 @@ def scratch_sizes(sampling: Sampling, dtype: np.dtype) -> Scratch:
     k = sampling.segments * sampling.length
     chunks = partition(sampling).chunks
     return Scratch(
-        sampling.images * sampling.height * sampling.width * padded,
+        sampling.images * sampling.height * sampling.width * padded if packs(sampling, dtype) else 0,
         chunks * k * sampling.columns if chunks > 1 else 0,
         BLOCK_PANELS * (DEPTH * TILE_ROWS + PANEL_PAD),
         BLOCK_PANELS * TILE_ROWS * padded,
@@ -99,7 +119,8 @@ def multiply_chunk(
     first: int,
     end: int,
     source: Array,
-    dy_panels: Array,
+    dy: Array,
+    panels: Panels,
     offsets: Array,
     a_panels: Array,
     block: Array,
@@ -107,7 +128,6 @@ def multiply_chunk(
     """Rows of A panels [first_panel, end_panel) of dw over patches [first, end) -> block (rows, padded columns)."""
     width = tile_width(source)
     b_panels = (s.columns + width - 1) // width
-    patches = s.images * s.height * s.width
     for m in range(first, max(end, first + 1), DEPTH):  # no patches: a block of zeros
         depth = min(DEPTH, end - m)
         image, row, column = s.source_image, s.source_row, s.source_column
@@ -116,7 +136,7 @@ def multiply_chunk(
             start = (panel - first_panel) * (DEPTH * TILE_ROWS + PANEL_PAD)
             pack_patches(s, source, offsets, depth, panel * TILE_ROWS, a_panels, start)
         for b_panel in range(b_panels):
-            b_at = (b_panel * patches + m) * width
+            b_at = b_panel * panels.stride + m * panels.row
             for panel in range(end_panel - first_panel):
                 start = panel * (DEPTH * TILE_ROWS + PANEL_PAD)
                 c_at = (panel * TILE_ROWS * b_panels + b_panel) * width
@@ -125,9 +145,9 @@ def multiply_chunk(
                     a_panels,
                     start,
                     TILE_ROWS,
-                    dy_panels,
+                    dy,
                     b_at,
-                    width,
+                    panels.row,
                     block,
                     c_at,
                     b_panels * width,
@@ -158,7 +178,8 @@ def _weight_grad_item(
     s: Sampling,
     parts: Partition,
     source: Array,
-    dy_panels: Array,
+    dy: Array,
+    panels: Panels,
     dw: Array,
     accumulate: bool,
     partials: Array,
@@ -168,11 +189,11 @@ def _weight_grad_item(
 ) -> None:
     slot, width = numba.get_thread_id(), tile_width(source)
     entries, patches = s.segments * s.length, s.images * s.height * s.width
-    panels, padded = (entries + TILE_ROWS - 1) // TILE_ROWS, (s.columns + width - 1) // width * width
+    a_count, padded = (entries + TILE_ROWS - 1) // TILE_ROWS, (s.columns + width - 1) // width * width
     b, chunk, block = item % parts.row_blocks, item // parts.row_blocks, blocks[slot]
-    first, end = panels * b // parts.row_blocks, panels * (b + 1) // parts.row_blocks
+    first, end = a_count * b // parts.row_blocks, a_count * (b + 1) // parts.row_blocks
     from_patch, to_patch = patches * chunk // parts.chunks, patches * (chunk + 1) // parts.chunks
-    multiply_chunk(s, first, end, from_patch, to_patch, source, dy_panels, offsets[slot], a_panels[slot], block)
+    multiply_chunk(s, first, end, from_patch, to_patch, source, dy, panels, offsets[slot], a_panels[slot], block)
     for row in range(first * TILE_ROWS, min(end * TILE_ROWS, entries)):
         result, at = (row - first * TILE_ROWS) * padded, row * s.columns
         if parts.chunks > 1:
@@ -192,7 +213,8 @@ def weight_grad(
     s: Sampling,
     parts: Partition,
     source: Array,
-    dy_panels: Array,
+    dy: Array,
+    panels: Panels,
     dw: Array,
     accumulate: bool,
     partials: Array,
@@ -200,9 +222,12 @@ def weight_grad(
     a_panels: Array,
     blocks: Array,
 ) -> None:
-    """dw (+)= patches^T dy. Scratch as in `scratch_sizes`; `offsets`, `a_panels`, `blocks` have a row a thread."""
+    """dw (+)= patches^T dy, dy as its `panels_of` lie.
+
+    Scratch as in `scratch_sizes`; `offsets`, `a_panels` and `blocks` have a row a thread.
+    """
     entries = s.segments * s.length
-    arguments = (s, parts, source, dy_panels, dw, accumulate, partials, offsets, a_panels, blocks)
+    arguments = (s, parts, source, dy, panels, dw, accumulate, partials, offsets, a_panels, blocks)
     fork(_weight_grad_item, parts.row_blocks * parts.chunks, arguments)
     if parts.chunks > 1:
         fork(_add_chunks, entries, (s.columns, parts.chunks, entries * s.columns, partials, dw, accumulate))

@@ -48,13 +48,16 @@ def weight_gradient(ops: OpsBase, x: Array, dy: Array, stride: Pair, pads: Pads,
     s = sampling.forward(x.shape, dw.shape, dy.shape, stride, pads)
     sizes = weight_grad.scratch_sizes(s, ops.dtype)
     with ops.scratch():
-        source, dy_panels = padded(ops, x, pads), ops.empty((sizes.dy_panels,))
-        weight_grad.pack_dy(flat(dy), s.images * s.height * s.width, s.columns, dy_panels)
+        source, dy_panels = padded(ops, x, pads), flat(dy)
+        if weight_grad.packs(s, ops.dtype):
+            dy_panels = ops.empty((sizes.dy_panels,))
+            weight_grad.pack_dy(flat(dy), s.images * s.height * s.width, s.columns, dy_panels)
         weight_grad.weight_grad(
             s,
             weight_grad.partition(s),
             source,
             dy_panels,
+            weight_grad.panels_of(s, ops.dtype),
             flat(dw),
             accumulate,
             ops.empty((sizes.partials,)),
