@@ -1,11 +1,12 @@
 """Turns, rests and readings, on a clock that the test moves."""
 
+import math
 from collections.abc import Callable
 
 import pytest
 
 from minigan.bench import timing
-from minigan.bench.timing import FEWEST, MOST, SHORTEST, Effort, measure, summary, turn
+from minigan.bench.timing import FEWEST, MOST, SHORTEST, WARM_UP, Effort, measure, summary, turn
 
 
 class Clock:
@@ -42,8 +43,10 @@ def test_contenders_take_turns_and_each_is_first_once(clock: Clock) -> None:
     assert clock.log == a + b + b + a
 
 
-def test_two_calls_warm_up_and_are_not_counted(clock: Clock) -> None:
-    durations = iter([9.0, 2.0, *[1.0] * FEWEST])
+@pytest.mark.parametrize("warming", [[9.0, 2.0], [WARM_UP / 2, WARM_UP / 4, WARM_UP / 8, WARM_UP / 4]])
+def test_calls_that_warm_up_are_not_counted(clock: Clock, warming: list[float]) -> None:
+    """Two at least, and as many as it takes to fill WARM_UP seconds."""
+    durations = iter([*warming, *[1.0] * FEWEST])
 
     def run() -> None:
         clock.now += next(durations)
@@ -59,7 +62,7 @@ def test_a_turn_lasts_about_as_long_as_asked(clock: Clock, seconds: float, count
 def test_work_shorter_than_the_clock_can_tell_is_repeated(clock: Clock) -> None:
     once, repeats = 2.0**-20, 210  # a power of two, so that sums are exact
     assert turn(clock.work("a", once), seconds=5 * repeats * once) == [once] * 5
-    assert len(clock.log) == 2 + 5 * repeats
+    assert len(clock.log) == math.ceil(WARM_UP / once) + 5 * repeats
     assert (repeats - 1) * once < SHORTEST <= repeats * once
 
 
