@@ -18,7 +18,7 @@ from minigan.training.files import atomic_write_bytes, atomic_write_text
 from . import plots
 
 ROOT = Path(__file__).parents[1]
-ORDER = ("ceilings", "step", "layers", "matmul", "conv", "scaling")
+ORDER = ("ceilings", "step", "breakdown", "layers", "matmul", "conv", "scaling")
 NOT_YET = "*Not measured yet: `make bench`.*"
 
 Results = Mapping[str, Document]

@@ -44,6 +44,11 @@ def _why_not_numba() -> str | None:
     return None
 
 
+def fastest() -> str:
+    """The backend that "auto" stands for on this machine."""
+    return "numpy" if _why_not_numba() else "numba"
+
+
 def get_ops(
     backend: str = "auto",
     *,
@@ -64,7 +69,7 @@ def get_ops(
         ValueError: unknown backend.
     """
     if backend == "auto":
-        backend = "numpy" if _why_not_numba() else "numba"
+        backend = fastest()
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; there are auto, {', '.join(BACKENDS)}")
     return BACKENDS[backend](dtype, seed, workspace=workspace, rng=rng)
@@ -79,5 +84,6 @@ __all__ = [
     "Workspace",
     "activation",
     "available",
+    "fastest",
     "get_ops",
 ]

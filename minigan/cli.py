@@ -131,8 +131,8 @@ class Bench:
 
     subject: Annotated[str, Positional, arg(metavar="SUBJECT")] = "all"
     """ceilings (the machine's limits alone), matmul and conv (kernels from plain loops to the fastest, by size), layers
-    (each product of each preset), step (whole training steps), scaling (a step by batch size, width and image size), or
-    all of them."""
+    (each product of each preset), step (whole training steps), breakdown (a step, operation by operation), scaling (a
+    step by batch size, width and image size), or all of them."""
     quick: bool = False
     """Fewer cases and shorter turns: a first impression, not a result."""
     out: Path | None = None

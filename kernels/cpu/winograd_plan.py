@@ -167,6 +167,12 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
     )
 
 
+def product_flops(plan: Plan) -> int:
+    """Multiplications and additions of the products between the transforms: 2 K O for each point of each tile."""
+    points = (plan.kinds[:, N_V] * plan.kinds[:, N_H] * plan.kinds[:, TILES]).sum()
+    return int(2 * points * plan.geometry.images * plan.geometry.patch * plan.geometry.filters)
+
+
 def taps_of(kernel: int, stride: int) -> int:
     """Taps of a phase of a filter, r; the later phases may have one less, which counts as a tap of 0."""
     return -(-kernel // stride)

@@ -7,19 +7,21 @@ from pathlib import Path
 import numba
 
 from ..errors import UserError
-from . import ceilings, ladders, layers, machine, peers, steps
+from . import breakdown, ceilings, ladders, layers, machine, peers, steps
+from .breakdown import Breakdown
 from .case import Case, WrongResultError, verify
 from .results import Document, Record
 from .tables import Table, machine_text, tables, title_of
 from .timing import FULL, QUICK, Effort, measure
 
-SUBJECTS: dict[str, Callable[[bool], Iterator[Case]]] = {
+SUBJECTS: dict[str, Callable[[bool], Iterator[Case] | Iterator[Breakdown]]] = {
     "ceilings": lambda _: iter(()),
     "matmul": ladders.matmul_cases,
     "conv": ladders.conv_cases,
     "layers": layers.cases,
     "step": steps.step_cases,
     "scaling": steps.scaling_cases,
+    "breakdown": breakdown.cases,
 }
 """What can be measured, and the cases of each; `ceilings` is measured before every other."""
 
@@ -88,7 +90,7 @@ def output_paths(subject: str, out: Path | None) -> dict[str, Path | None]:
     return {subject: out}
 
 
-def _measure(document: Document, cases: Sequence[Case], effort: Effort, path: Path | None) -> int:
+def _measure(document: Document, cases: Sequence[Case | Breakdown], effort: Effort, path: Path | None) -> int:
     """Fill the document, saving it after every case."""
     from rich.console import Console
 
@@ -97,7 +99,8 @@ def _measure(document: Document, cases: Sequence[Case], effort: Effort, path: Pa
         with Console(stderr=True).status("") as status:  # moves on a terminal only; the lines of `say` come anywhere
             for number, case in enumerate(cases, 1):
                 status.update(f"{document.subject} {number}/{len(cases)}: {case}")
-                document.records += time_case(case, effort)
+                own = case.records(effort) if isinstance(case, Breakdown) else time_case(case, effort)
+                document.records += own
                 if path is not None:
                     document.save(path)
                 say(f"{number}/{len(cases)} {progress_line(document)}")

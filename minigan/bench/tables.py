@@ -38,6 +38,7 @@ def tables(document: Document) -> list[Table]:
         "layers": lambda document: [layer_table(document)],
         "step": lambda document: [step_table(document)],
         "scaling": scaling_tables,
+        "breakdown": breakdown_tables,
     }
     return makers[document.subject](document)
 
@@ -109,6 +110,52 @@ def scaling_tables(document: Document) -> list[Table]:
         cells = [f"{labels['value']:g}", *(_milliseconds(best.get(name)) for name in names)]
         rows.setdefault(str(labels["varied"]), []).append(cells)
     return [Table(f"A step of dcgan by {varied}", [varied, *map(title_of, names)], own) for varied, own in rows.items()]
+
+
+SHOWN = 0.01
+"""Share of a step from which on an operation has a row of its own."""
+
+
+def breakdown_tables(document: Document) -> list[Table]:
+    """One table for each step: its operations, longest first, and the least time that the machine could take."""
+    steps: dict[str, list[Record]] = {}
+    for record in document.records:
+        steps.setdefault(f"{record.labels['preset']}, batch {record.labels['batch']}", []).append(record)
+    note = (
+        "At best: the operation's FLOPs at the machine's peak, or its arrays once at the bandwidth of copies as large, "
+        "whichever takes longer."
+    )
+    header = ["operation", "arrays", "how", "calls", "ms", "of the step", "at best, ms", "takes"]
+    return [
+        Table(f"Where a step goes: {title}", header, _breakdown_rows(records, document.ceilings), note)
+        for title, records in steps.items()
+    ]
+
+
+def _breakdown_rows(records: Sequence[Record], ceilings: Mapping[str, Any]) -> list[list[str]]:
+    total = sum(record.median for record in records)
+    shown = [record for record in records if record.median >= SHOWN * total]
+    rows = []
+    for record in shown:
+        best = least_seconds(record, ceilings)
+        against = [f"{best * 1e3:.2f}", f"{record.median / best:.1f}x"] if best else ["", ""]
+        what = [str(record.labels[name]) for name in ("operation", "shapes", "how", "calls")]
+        rows.append([*what, f"{record.median * 1e3:.2f}", f"{record.median / total:.0%}", *against])
+    hidden = [record for record in records if record not in shown]
+    rest, best = sum(r.median for r in hidden), sum(least_seconds(r, ceilings) for r in hidden)
+    share = f"{rest / total:.0%}"
+    rows.append([f"{len(hidden)} others", "", "", "", f"{rest * 1e3:.2f}", share, f"{best * 1e3:.2f}", ""])
+    best = sum(least_seconds(record, ceilings) for record in records)
+    rows.append(["all", "", "", "", f"{total * 1e3:.2f}", "100%", f"{best * 1e3:.2f}", f"{total / best:.1f}x"])
+    return rows
+
+
+def least_seconds(record: Record, ceilings: Mapping[str, Any]) -> float:
+    """What the machine needs at best for a record's FLOPs and bytes."""
+    calls = int(record.labels["calls"])
+    sizes = ceilings["copy_gbs"]
+    row = next((row for row in sizes if row["bytes"] >= record.bytes / calls), sizes[-1])
+    return max(record.flops / ceilings["fma_gflops"]["float32"]["all"], record.bytes / row["all"]) / 1e9
 
 
 def columns(document: Document) -> list[str]:

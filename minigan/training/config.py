@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import kernels
+
 from ..errors import UserError
 from ..losses import get_loss
 from ..optim import OPTIMIZERS, SCHEDULES
@@ -92,7 +94,7 @@ class TrainConfig:
     """How many of the newest checkpoints to keep."""
 
     def resolved(self) -> "TrainConfig":
-        """The configuration with every choice made by the preset filled in.
+        """The configuration with every choice made by the preset, and by this machine, filled in.
 
         Raises:
             UserError: a value out of range, or one that does not go with another.
@@ -108,6 +110,8 @@ class TrainConfig:
         if self.weight_clip is None:
             filled["weight_clip"] = WASSERSTEIN_CLIP if (self.loss or recipe["loss"]) == "wasserstein" else 0.0
         filled["preset"] = preset.name
+        if self.backend == "auto":
+            filled["backend"] = kernels.fastest()
         if self.steps is None and self.epochs is None:
             filled["epochs"] = epochs
         config = dataclasses.replace(self, **filled)

@@ -33,10 +33,12 @@ def document(subject: str, *records: Record) -> Document:
 def documents() -> dict[str, Document]:
     """A small document of every subject; ours is twice as fast as NumPy."""
     layer: dict[str, Label] = {"preset": "mlp", "layer": "generator dense1", "shape": "100 → 128", "product": "forward"}
+    call: dict[str, Label] = {"preset": "mlp", "batch": 64, "operation": "matmul", "shapes": "64×8 8×4", "how": "NN"}
     cases: dict[str, list[dict[str, Label]]] = {
         "ceilings": [],
         "layers": [layer],
         "step": [{"preset": "dcgan", "batch": 64}],
+        "breakdown": [call | {"calls": 2}, call | {"operation": "between operations", "calls": 1}],
         "scaling": [{"varied": axis, "value": value} for axis in ("batch size", "width") for value in (1, 2)],
     }
     result = {

@@ -14,7 +14,7 @@ import kernels
 from kernels.contract.products import ProductOps
 from kernels.cpu.ladder import NotApplicableError, Rung
 from minigan import TrainConfig, Trainer, cli
-from minigan.bench import ceilings, ladders, layers, peers, run, steps, tables
+from minigan.bench import breakdown, ceilings, ladders, layers, peers, run, steps, tables
 from minigan.bench.case import Case, Contender, WrongResultError, verify
 from minigan.bench.results import load
 from minigan.bench.timing import Effort
@@ -36,6 +36,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(layers, "QUICK_PRESETS", ("dcgan",))
     monkeypatch.setattr(steps, "QUICK_STEPS", (("mlp", 2),))
     monkeypatch.setattr(steps, "QUICK_SCALING", {"batch size": (2, 4), "width": (0.1,), "image size": (8,)})
+    monkeypatch.setattr(breakdown, "BACKEND", "numpy")
+    monkeypatch.setattr(breakdown, "QUICK_STEPS", (("mlp", 2),))
     monkeypatch.setattr(peers, "backends", lambda: ["numpy"])
     monkeypatch.setattr(peers, "missing", lambda: dict.fromkeys(peers.TITLES, "not installed"))
     monkeypatch.setattr(peers, "installed", dict)
@@ -55,7 +57,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     return call
 
 
-ROWS = {"ceilings": 0, "matmul": 2, "conv": 2, "layers": 17, "step": 1, "scaling": 4}
+ROWS = {"ceilings": 0, "matmul": 2, "conv": 2, "layers": 17, "step": 1, "scaling": 4, "breakdown": 70}
 
 
 @pytest.mark.parametrize("subject", run.SUBJECTS)
@@ -114,7 +116,7 @@ def test_what_was_measured_before_a_stop_is_kept(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("stpe",), "bench: expected all, ceilings, matmul, conv, layers, step, scaling, got 'stpe'"),
+        (("stpe",), "bench: expected all, ceilings, matmul, conv, layers, step, scaling, breakdown, got 'stpe'"),
         (("step", "--out", "."), "--out: expected a file name that ends in .json, got ."),
         (("--out", "all.json"), "--out: all subjects need a folder for their files, got all.json"),
     ],

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import kernels
 from minigan.errors import UserError
 from minigan.presets import PRESETS
 from minigan.training.config import TrainConfig
@@ -36,6 +37,13 @@ def test_what_the_user_says_stays() -> None:
     assert {name: getattr(resolved, name) for name in given} == given
     assert (resolved.preset, resolved.optimizer, resolved.epochs) == ("mlp-small", "rmsprop", None)
     assert resolved.resolved() == resolved
+
+
+@pytest.mark.parametrize("reason", [None, "not installed"])
+def test_auto_becomes_the_backend_that_it_stands_for(reason: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So config.toml records it, and a run is not resumed on another backend without a word."""
+    monkeypatch.setattr(kernels, "_why_not_numba", lambda: reason)
+    assert TrainConfig("mlp").resolved().backend == kernels.fastest() == ("numpy" if reason else "numba")
 
 
 @pytest.mark.parametrize(
