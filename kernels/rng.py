@@ -32,6 +32,7 @@ class Use(enum.IntEnum):
     DROPOUT = 2
     SAMPLE = 3
     INTERPOLATION = 4
+    PENALTY = 5
 
 
 def philox4x32(counter: tuple[Array, Array, Array, Array], key: tuple[int, int]) -> list[Array]:

@@ -89,6 +89,16 @@ class Layer(ABC):
             f"{type(self).__name__} has no double_backward: it cannot stand in a penalised network"
         )
 
+    def no_second_order(self) -> str | None:
+        """Why a gradient penalty cannot go through this layer in training; None where it can."""
+        for name, child in self.children().items():
+            reason = child.no_second_order()
+            if reason is not None:
+                return f"{name}: {reason}"
+        if type(self).double_backward is Layer.double_backward:
+            return f"{type(self).__name__} has no double_backward"
+        return None
+
     def update_state(self, ops: Ops, p: Params, cache: Note) -> None:
         """Bring running statistics up to date from the cache of one forward pass; most layers have none."""
 

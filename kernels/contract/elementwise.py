@@ -141,6 +141,16 @@ class ElementwiseOps(OpsBase):
         self._squared_norms(x, y)
         return y
 
+    def scale_samples(self, x: Array, factors: Array) -> Array:
+        """Each sample times a number of its own: x (N, ...), factors (N,) -> y[n] = factors[n] x[n]."""
+        self.check_float("scale_samples", x=x, factors=factors)
+        if factors.shape != x.shape[:1] or not x.ndim:
+            raise ValueError(f"scale_samples: x is {x.shape}, expected one factor a sample, got {factors.shape}")
+        self.calls["scale_samples"] += 1
+        y = self.empty(x.shape)
+        self._scale_samples(x, factors, y)
+        return y
+
     def concat(self, arrays: Sequence[Array], axis: int) -> Array:
         """Join arrays along `axis`; all other axes must agree."""
         for i, a in enumerate(arrays):
@@ -268,6 +278,8 @@ class ElementwiseOps(OpsBase):
     def _sum(self, x: Array, y: Array) -> None: ...
     @abstractmethod
     def _squared_norms(self, x: Array, y: Array) -> None: ...
+    @abstractmethod
+    def _scale_samples(self, x: Array, factors: Array, y: Array) -> None: ...
     @abstractmethod
     def _concat(self, arrays: Sequence[Array], axis: int, y: Array) -> None: ...
     @abstractmethod

@@ -236,6 +236,20 @@ def squared_norms(x: Array, y: Array) -> None:
 
 
 @kernel
+def _scale_sample(n: int, x: Array, factors: Array, y: Array) -> None:
+    features, factor = x.size // factors.size, factors[n]
+    sample, scaled = x[n * features : (n + 1) * features], y[n * features : (n + 1) * features]
+    for i in range(features):
+        scaled[i] = factor * sample[i]
+
+
+@parallel_kernel
+def scale_samples(x: Array, factors: Array, y: Array) -> None:
+    """y[n] = factors[n] x[n], for x and y flat."""
+    fork(_scale_sample, factors.size, (x, factors, y))
+
+
+@kernel
 def _scatter_add_columns(block: int, dw: Array, index: Array, dy: Array, features: int) -> None:
     first, last = block * COLUMNS, min((block + 1) * COLUMNS, features)
     for n in range(index.size):

@@ -71,6 +71,9 @@ class NumpyElementwise(ElementwiseOps):
         flat = x.reshape(x.shape[0], -1)  # (N, ...) -> (N, F)
         np.einsum("nf,nf->n", flat, flat, out=y)
 
+    def _scale_samples(self, x: Array, factors: Array, y: Array) -> None:
+        np.multiply(x, factors.reshape(-1, *(1,) * (x.ndim - 1)), out=y)
+
     def _concat(self, arrays: Sequence[Array], axis: int, y: Array) -> None:
         np.concatenate(arrays, axis, out=y)
 

@@ -10,6 +10,11 @@ from ..initializers import ones, zeros
 from ..layer import Layer, NoSecondOrderError, Note, Params, add, features
 from ..params import Param, Spec
 
+COUPLED = (
+    "BatchNorm couples the samples of a batch, so a gradient penalty is not defined through it: "
+    "use LayerNorm or no norm in a penalised network"
+)
+
 
 class NormCache(NamedTuple):
     """Kept by forward: the input, the output, and the statistics that normalised it."""
@@ -122,10 +127,7 @@ class BatchNorm(Norm):
     ) -> tuple[Array | None, Note]:
         """Eval mode only."""
         if tape.cache.train:
-            raise NoSecondOrderError(
-                "BatchNorm couples the samples of a batch, so a gradient penalty is not defined through it: "
-                "use LayerNorm or no norm in a penalised network, or eval mode"
-            )
+            raise NoSecondOrderError(f"{COUPLED}, or eval mode")
         if ddx is None:
             return None, None
         assert tape.dz is not None
@@ -134,6 +136,10 @@ class BatchNorm(Norm):
         if g is not None:
             ops.channel_norm_weight_grad(tape.dz, ddx, None, var, self.eps, dgamma=g["gamma"], dbeta=None)
         return ops.activation_double_grad(self.activation, ddz, tape.dy, tape.cache.y)
+
+    def no_second_order(self) -> str | None:
+        """Batch statistics are functions of the whole batch."""
+        return COUPLED
 
     def update_state(self, ops: Ops, p: Params, cache: NormCache) -> None:
         """Move the running statistics; nothing to learn from an eval pass."""

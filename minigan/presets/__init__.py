@@ -3,11 +3,13 @@
 from difflib import get_close_matches
 
 from ..errors import UserError
-from .convolutional import DCGAN, LSGAN, LUCIC
+from .convolutional import DCGAN, LSGAN, LUCIC, WGAN_GP
 from .dense import DENSE_WIDE, MLP, MLP_SMALL
-from .preset import ADAM_BETAS, NORMS, Options, Preset, Recipe
+from .preset import ADAM_BETAS, NO_PENALTY, NORMS, Options, Preset, Recipe
 
-PRESETS: dict[str, Preset] = {preset.name: preset for preset in (MLP, MLP_SMALL, DCGAN, LSGAN, LUCIC, DENSE_WIDE)}
+PRESETS: dict[str, Preset] = {
+    preset.name: preset for preset in (MLP, MLP_SMALL, DCGAN, WGAN_GP, LSGAN, LUCIC, DENSE_WIDE)
+}
 ALIASES = {"wgan": "mlp-small"}
 
 
@@ -25,4 +27,4 @@ def get_preset(name: str) -> Preset:
     return preset
 
 
-__all__ = ["ADAM_BETAS", "ALIASES", "NORMS", "PRESETS", "Options", "Preset", "Recipe", "get_preset"]
+__all__ = ["ADAM_BETAS", "ALIASES", "NORMS", "NO_PENALTY", "PRESETS", "Options", "Preset", "Recipe", "get_preset"]

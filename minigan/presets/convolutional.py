@@ -96,6 +96,25 @@ DCGAN = Preset(
     last_bias="dense1/b",
 )
 
+WGAN_GP = Preset(
+    name="wgan-gp",
+    summary="the networks of dcgan, LayerNorm in the critic, as a Wasserstein GAN with gradient penalty",
+    source="Gulrajani et al. 2017, Algorithm 1, on the networks of dcgan",
+    build=_dcgan,
+    recipe=Recipe(
+        loss="wasserstein",
+        optimizer="adam",
+        lr=1e-4,
+        epochs=25,
+        beta1=0.0,
+        beta2=0.9,
+        n_critic=5,
+        norm="layer",
+        penalty="wgan-gp",
+    ),
+    last_bias="dense1/b",
+)
+
 LSGAN = Preset(
     name="lsgan",
     summary="a small dense generator against four strided 5x5 convolutions, least squares",

@@ -11,6 +11,7 @@ from ..layers import BatchNorm, LayerNorm, LeakyReLU, ReLU
 from ..losses import SHIFT_INVARIANT_LOSSES
 
 NORMS = ("batch", "layer", "none")
+NO_PENALTY = "none"
 LARGEST_WIDTH = 1000
 LARGEST_LATENT_DIM = 1_000_000
 
@@ -36,6 +37,7 @@ class Recipe:
     beta2: float | None = ADAM_BETAS[1]
     n_critic: int = 1
     norm: str | None = None
+    penalty: str = NO_PENALTY
 
 
 @dataclass(frozen=True)

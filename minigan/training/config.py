@@ -11,10 +11,12 @@ import kernels
 from ..errors import UserError
 from ..losses import get_loss
 from ..optim import OPTIMIZERS, SCHEDULES
-from ..presets import ADAM_BETAS, Preset, get_preset
+from ..penalties import PENALTIES, get_penalty
+from ..presets import ADAM_BETAS, NO_PENALTY, Preset, get_preset
 
 WASSERSTEIN_CLIP = 0.01
-"""A Wasserstein critic without bound on its slope grows without end; Arjovsky et al. 2017 clip its weights to this."""
+"""A Wasserstein critic without bound on its slope grows without end; Arjovsky et al. 2017 clip its weights to this. A
+gradient penalty bounds the slope itself."""
 
 SMALLEST_BATCH = 2  # batch statistics of one sample are degenerate
 
@@ -72,8 +74,16 @@ class TrainConfig:
     """Decoupled: every update shrinks the weights by lr times this."""
     n_critic: int | None = None
     """Discriminator updates for each generator update."""
+    penalty: str | None = None
+    """On the slope of the discriminator: none, wgan-gp, wgan-gp-one-sided, dragan, r1, r2 or r1+r2; not with
+    BatchNorm in it."""
+    penalty_weight: float | None = None
+    """Of the penalty beside the loss; each has a default."""
+    penalty_every: int = 1
+    """Add the penalty to every so many discriminator updates only, with as many times its weight."""
     weight_clip: float | None = None
-    """Clip the discriminator's weights to +- this after each update; 0 is off, as without wasserstein (else 0.01)."""
+    """Clip the discriminator's weights to +- this after each update; 0 is off, as without wasserstein or with a penalty
+    (else 0.01)."""
     gradient_clip: float = 0.0
     """Scale each player's gradient down to this norm; 0 is off."""
     ema: float = 0.0
@@ -107,8 +117,12 @@ class TrainConfig:
         for name, value in zip(("beta1", "beta2"), ADAM_BETAS, strict=True):
             if getattr(self, name) is None:
                 filled[name] = (value if recipe[name] is None else recipe[name]) if adam else None
+        penalty = self.penalty or recipe["penalty"]
         if self.weight_clip is None:
-            filled["weight_clip"] = WASSERSTEIN_CLIP if (self.loss or recipe["loss"]) == "wasserstein" else 0.0
+            clipped = (self.loss or recipe["loss"]) == "wasserstein" and penalty == NO_PENALTY
+            filled["weight_clip"] = WASSERSTEIN_CLIP if clipped else 0.0
+        if self.penalty_weight is None and penalty in PENALTIES:
+            filled["penalty_weight"] = PENALTIES[penalty].weight
         filled["preset"] = preset.name
         if self.backend == "auto":
             filled["backend"] = kernels.fastest()
@@ -129,6 +143,7 @@ class TrainConfig:
             "batch_size": SMALLEST_BATCH,
             "seed": 0,
             "n_critic": 1,
+            "penalty_every": 1,
             "latent_dim": 1,
             "log_every": 1,
             "sample_every": 0,
@@ -168,6 +183,13 @@ class TrainConfig:
             get_loss(str(self.loss), self.label_smoothing)
         except ValueError as error:
             raise UserError(str(error)) from None
+        if self.penalty == NO_PENALTY and (self.penalty_weight is not None or self.penalty_every != 1):
+            raise UserError("penalty_weight and penalty_every belong to a penalty, and there is none")
+        if self.penalty != NO_PENALTY:
+            try:
+                get_penalty(str(self.penalty), self.penalty_weight)
+            except ValueError as error:
+                raise UserError(str(error)) from None
         if preset.recipe.norm is None and self.norm is not None:
             raise UserError(f"norm: {preset.name} has no choice of norm, got {self.norm}")
 

@@ -39,11 +39,12 @@ def first_non_finite(trainer: Trainer, x: Array) -> str:
         if found is not None:
             return f"the output of {found}"
     gradients = ((d_grad, trainer.d, Use.LATENT_D, "discriminator"), (g_grad, trainer.g, Use.LATENT_G, "generator"))
+    gan = trainer.penalised(step)
     trainer.d.ops.begin_step(step)
     for gradient, player, use, name in gradients:
         player.ops.workspace.reset()
         z = player.ops.random_normal(z_shape, use)
-        gradient(player.ops, trainer.gan, trainer.params_g, trainer.params_d, x, z, player.zero_grad())
+        gradient(player.ops, gan, trainer.params_g, trainer.params_d, x, z, player.zero_grad())
         for path, g in reversed(player.grads.trainable().items()):
             if not np.isfinite(g).all():
                 return f"the gradient of {name}/{path}"

@@ -52,7 +52,7 @@ def resume(path: Path, steps: int | None = None, data_dir: str | None = None) ->
         if newest is not None:
             checkpoint = load_checkpoint(newest)
             trainer.restore(checkpoint)
-            _tell_changes(checkpoint, trainer.config)
+            _tell_changes(checkpoint, newest, trainer.config)
         assert trainer.total_steps is not None
         if trainer.steps_done > trainer.total_steps:
             raise UserError(
@@ -107,16 +107,12 @@ def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     return dataclasses.replace(config, data=data, data_dir=data_dir)
 
 
-def _tell_changes(checkpoint: Checkpoint, config: TrainConfig) -> None:
+def _tell_changes(checkpoint: Checkpoint, path: Path, config: TrainConfig) -> None:
     """A line on stderr if config.toml no longer says what the run was trained with so far."""
-    now = config.to_dict()
+    now, then = config.to_dict(), TrainConfig.from_dict(checkpoint.config, path).resolved().to_dict()
     harmless = HARMLESS if config.schedule == "constant" else HARMLESS - {"steps", "epochs"}
-    names = sorted((set(now) | set(checkpoint.config)) - harmless)
-    changes = [
-        f"{name} {checkpoint.config.get(name)} -> {now.get(name)}"
-        for name in names
-        if checkpoint.config.get(name) != now.get(name)
-    ]
+    names = sorted((set(now) | set(then)) - harmless)
+    changes = [f"{name} {then.get(name)} -> {now.get(name)}" for name in names if then.get(name) != now.get(name)]
     if changes:
         print(f"minigan: changed since step {checkpoint.step}: {', '.join(changes)}", file=sys.stderr)
 

@@ -14,7 +14,8 @@ from ..layer import Layer
 from ..losses import get_loss
 from ..optim import MovingAverage
 from ..params import ParamSet
-from ..presets import Options, get_preset
+from ..penalties import Penalty, get_penalty
+from ..presets import NO_PENALTY, Options, get_preset
 from .checkpoint import Checkpoint, check_matches, restore
 from .config import TrainConfig
 from .player import Player
@@ -60,6 +61,7 @@ class Trainer:
         options = Options(self.data_shape, config.latent_dim, config.width, config.norm)
         generator, discriminator = get_preset(config.preset).networks(options)
         self.gan = Gan(generator, discriminator, get_loss(str(config.loss), config.label_smoothing))
+        self._penalty = _penalty(config, discriminator)
         self._rng = CounterRng(config.seed)
         lr = float(config.lr or 0)
         self.g = Player("generator", generator, (config.latent_dim,), self._ops(), config, config.lr_g or lr)
@@ -114,7 +116,7 @@ class Trainer:
         z_shape = (len(x), int(self.config.latent_dim or 0))
         self.d.ops.begin_step(step)
         z = self.d.ops.random_normal(z_shape, Use.LATENT_D)
-        d = d_grad(self.d.ops, self.gan, self.g.params, self.d.params, x, z, self.d.zero_grad())
+        d = d_grad(self.d.ops, self.penalised(step), self.g.params, self.d.params, x, z, self.d.zero_grad())
         self.d.apply(step, total, d.cache)
         self.logits = d.u_real, d.u_fake
         value = None
@@ -128,6 +130,10 @@ class Trainer:
             value = g.value
         self.steps_done += 1
         return Losses(d.value, value)
+
+    def penalised(self, step: int) -> Gan:
+        """The game of a step: with the penalty in every penalty_every-th, as many times as heavy."""
+        return self.gan._replace(penalty=None if step % self.config.penalty_every else self._penalty)
 
     def latents(self, count: int, seed: int | None = None, use: Use = Use.SAMPLE) -> Array:
         """`count` latents (count, Z), float32, a function of the seed alone (by default the run's)."""
@@ -173,3 +179,17 @@ class Trainer:
         if self.average is not None:
             tensors |= {f"average/{path}": view for path, view in self.average.params.named.items()}
         return tensors
+
+
+def _penalty(config: TrainConfig, discriminator: Layer) -> Penalty | None:
+    """The penalty of a resolved configuration, at the weight of the steps that have it.
+
+    Raises:
+        UserError: a gradient penalty is not defined through this discriminator.
+    """
+    if config.penalty == NO_PENALTY:
+        return None
+    reason = discriminator.no_second_order()
+    if reason is not None:
+        raise UserError(f"penalty {config.penalty}: discriminator, {reason}")
+    return get_penalty(str(config.penalty), float(config.penalty_weight or 0) * config.penalty_every)

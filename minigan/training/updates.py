@@ -13,6 +13,7 @@ from kernels.types import Array
 from ..layer import Layer, Note
 from ..losses import Loss
 from ..params import ParamSet
+from ..penalties import Penalty, penalty_grad
 
 
 class Gan(NamedTuple):
@@ -21,12 +22,13 @@ class Gan(NamedTuple):
     generator: Layer
     discriminator: Layer
     loss: Loss
+    penalty: Penalty | None = None
 
 
 class DiscriminatorStep(NamedTuple):
     """What a discriminator step leaves: its loss, both logits, and the notes of its pass over real data."""
 
-    value: Array  # 0-d
+    value: Array  # 0-d, with the penalty
     u_real: Array
     u_fake: Array
     cache: Note  # holds the batch statistics that running averages learn from
@@ -44,26 +46,35 @@ class GeneratorStep(NamedTuple):
 def d_grad(
     ops: Ops, gan: Gan, p_g: ParamSet, p_d: ParamSet, x: Array, z: Array, g: ParamSet | None = None
 ) -> DiscriminatorStep:
-    """L_D(D(x), D(G(z))) and its gradient in D's parameters; G is frozen.
+    """L_D(D(x), D(G(z))), with the penalty where there is one, and its gradient in D's parameters; G is frozen.
 
     Real and fake go through D as one batch of 2N where D couples no more samples than a divisor of N, else apart: with
     BatchNorm each half must have statistics of its own.
     """
     fake, made = gan.generator.forward(ops, p_g, z)
+    step = _adversarial(ops, gan, p_d, x, fake, g)
+    if gan.penalty is None:
+        return step._replace(notes=(made, step.notes))
+    penalty = penalty_grad(ops, gan.discriminator, p_d, gan.penalty, x, fake, g)
+    return step._replace(value=step.value + penalty.value, notes=(made, step.notes, penalty.notes))
+
+
+def _adversarial(ops: Ops, gan: Gan, p_d: ParamSet, x: Array, fake: Array, g: ParamSet | None) -> DiscriminatorStep:
+    """The step without a penalty."""
     d, n = gan.discriminator, len(x)
     if d.group is not None and n % d.group == 0:
         u, cache = d.forward(ops, p_d, ops.concat([x, fake], axis=0))
         value, du_real, du_fake = gan.loss.d_loss(u[:n], u[n:])
         if g is not None:
             d.backward(ops, p_d, cache, ops.concat([du_real, du_fake], axis=0), g, need_dx=False)
-        return DiscriminatorStep(value, u[:n], u[n:], cache, (made, cache, du_real, du_fake))
+        return DiscriminatorStep(value, u[:n], u[n:], cache, (cache, du_real, du_fake))
     u_real, cache_real = d.forward(ops, p_d, x)
     u_fake, cache_fake = d.forward(ops, p_d, fake)
     value, du_real, du_fake = gan.loss.d_loss(u_real, u_fake)
     if g is not None:
         d.backward(ops, p_d, cache_real, du_real, g, need_dx=False)
         d.backward(ops, p_d, cache_fake, du_fake, g, need_dx=False)
-    return DiscriminatorStep(value, u_real, u_fake, cache_real, (made, cache_real, cache_fake, du_real, du_fake))
+    return DiscriminatorStep(value, u_real, u_fake, cache_real, (cache_real, cache_fake, du_real, du_fake))
 
 
 def g_grad(

@@ -64,6 +64,14 @@ def test_sums(new_ops, shape, n: int, seed: int):
     assert_close(ops, ops.squared_norms(x), np.array([np.vdot(s, s) for s in x.astype(np.float64)]))
 
 
+@given(n=st.integers(1, 5), shape=SHAPES, seed=seeds())
+def test_samples_times_numbers_of_their_own(new_ops, n: int, shape, seed: int):
+    ops = new_ops()
+    x, factors = numbers(ops, seed, (n, *shape), (n,))
+    expected = np.array([factor * sample for sample, factor in zip(x, factors, strict=True)])
+    np.testing.assert_array_equal(ops.scale_samples(x, factors), expected)
+
+
 @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4), shape=SHAPES, seed=seeds())
 def test_split_undoes_concat(new_ops, sizes: list[int], shape, seed: int):
     ops = new_ops()

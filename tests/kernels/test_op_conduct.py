@@ -79,6 +79,7 @@ CALLS: dict[str, Callable[[Maker], dict[str, Any]]] = {
     "sum_rows": lambda new: {"x": new(*IMAGE)},
     "sum": lambda new: {"x": new(*IMAGE)},
     "squared_norms": lambda new: {"x": new(*IMAGE)},
+    "scale_samples": lambda new: {"x": new(*IMAGE), "factors": new(IMAGE[0])},
     "concat": lambda new: {"arrays": [new(2, 3), new(2, 1)], "axis": -1},
     "split": lambda new: {"x": new(*IMAGE), "sizes": (1, 2)},
     "gather_rows": lambda new: {"w": new(4, 3), "index": new.below(4, 6)},

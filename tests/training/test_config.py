@@ -16,10 +16,10 @@ from minigan.training.run_dir import RunDirectory
 FIELDS = [field.name for field in dataclasses.fields(TrainConfig)]
 EVERYTHING = TrainConfig(
     "lucic", "./faces", "/data", 64, 3, None, 2, 32, 2**62, "numpy", "minimax", 0.1, "adam", 1e-3, 1e-4, 2e-4, "cosine",
-    0.1, 0.9, True, 0.0, False, 0.01, 2, 0.02, 1.5, 0.999, 17, 0.5, "none", 1, 0, 0, 5,
+    0.1, 0.9, True, 0.0, False, 0.01, 2, "r1", 0.5, 3, 0.02, 1.5, 0.999, 17, 0.5, "none", 1, 0, 0, 5,
 )  # fmt: skip
 """Every field that can be set together with the others, none at its default."""
-OWNERS = {"momentum": {"optimizer": "sgd"}, "nesterov": {"optimizer": "sgd"}}
+OWNERS = {"momentum": {"optimizer": "sgd"}, "nesterov": {"optimizer": "sgd"}, "penalty_every": {"penalty": "r1"}}
 """What a field needs beside it."""
 
 
@@ -85,7 +85,7 @@ def test_fields_that_are_too_many_or_missing(table: dict[str, Any], complaint: s
 
 
 WHOLE = {
-    "steps": 1, "epochs": 1, "image_size": 1, "batch_size": 2, "seed": 0, "n_critic": 1, "latent_dim": 1,
+    "steps": 1, "epochs": 1, "image_size": 1, "batch_size": 2, "seed": 0, "n_critic": 1, "latent_dim": 1, "penalty_every": 1,
     "log_every": 1, "sample_every": 0, "checkpoint_every": 0, "keep_checkpoints": 1,
 }  # fmt: skip
 """The least value of each."""

@@ -66,6 +66,9 @@ class NumbaElementwise(ElementwiseOps):
     def _squared_norms(self, x: Array, y: Array) -> None:
         elementwise.squared_norms(flat(x), y)
 
+    def _scale_samples(self, x: Array, factors: Array, y: Array) -> None:
+        elementwise.scale_samples(flat(x), factors, flat(y))
+
     def _concat(self, arrays: Sequence[Array], axis: int, y: Array) -> None:
         np.concatenate(arrays, axis, out=y)
 

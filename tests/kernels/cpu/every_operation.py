@@ -83,6 +83,7 @@ def elementwise(new: Maker) -> Iterator[Case]:
         yield "sum_rows", {"x": new(*shape)}
         yield "sum", {"x": new(*shape)}
         yield "squared_norms", {"x": new(*shape)}
+        yield "scale_samples", {"x": new(*shape), "factors": new(shape[0])}
     yield "concat", {"arrays": [new(1031, 37), new(1031, 3)], "axis": -1}
     yield "concat", {"arrays": [new(1031, 37), new(7, 37)], "axis": 0}
     yield "split", {"x": new(*IMAGE), "sizes": (5, 32)}

@@ -1,0 +1,250 @@
+"""Gradient penalties: their definitions, their gradients in whole D steps, and what they refuse."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import kernels
+from kernels import Ops
+from minigan import TrainConfig, Trainer
+from minigan.errors import UserError
+from minigan.gradcheck import Evaluation, check_update
+from minigan.layer import Layer, NoSecondOrderError, Sequential
+from minigan.layers import (
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    Embedding,
+    Flatten,
+    LayerNorm,
+    LeakyReLU,
+    MaxPool2d,
+    Residual,
+    SiLU,
+    Upsample2d,
+)
+from minigan.losses import get_loss
+from minigan.params import ParamSet
+from minigan.penalties import EPS, PENALTIES, get_penalty, penalty_grad
+from minigan.testing import seeds
+from minigan.training.updates import Gan, d_grad
+
+EVERY_PENALTY = pytest.mark.parametrize("name", PENALTIES)
+IMAGE = (6, 5, 2)
+
+
+def critics() -> dict[str, Callable[[], Layer]]:
+    """Discriminators of images (6, 5, 2) with curved, strided, transposed, pooled, normalised and nested layers."""
+    residual = Residual(Sequential(Conv2d(3, 3, 3, activation="softplus"), LayerNorm(3)))
+    return {
+        "piecewise linear": lambda: Sequential(Conv2d(2, 3, 3, 2, activation="leaky_relu"), Flatten(), Dense(27, 1)),
+        "tanh": lambda: Sequential(Flatten(), Dense(60, 7, "tanh"), Dense(7, 1)),
+        "softplus, LayerNorm": lambda: Sequential(
+            Conv2d(2, 3, 4, 2, activation="softplus"), LayerNorm(3, activation="sigmoid"), Flatten(), Dense(27, 1)
+        ),
+        "SiLU, transposed": lambda: Sequential(
+            ConvTranspose2d(2, 3, 3, 2), SiLU(), AvgPool2d(2), Flatten(), Dense(90, 1)
+        ),
+        "nested residuals": lambda: Sequential(
+            Conv2d(2, 3, 3, activation="tanh"), Residual(Sequential(residual, SiLU())), Flatten(), Dense(90, 1)
+        ),
+        "up and down": lambda: Sequential(Upsample2d(2), Conv2d(2, 2, 3), MaxPool2d(3), Flatten(), Dense(24, 1)),
+        "curved logit": lambda: Sequential(Flatten(), Dense(60, 5, "elu"), Dense(5, 1, "softplus")),
+    }
+
+
+def noisy(net: Layer, seed: int, shape: tuple[int, ...] = IMAGE) -> ParamSet:
+    p = net.init(seed, shape, np.float64)
+    for view in p.trainable().values():
+        view += 0.2 * np.random.default_rng(seed).standard_normal(view.shape)
+    return p
+
+
+def batches(seed: int, n: int, shape: tuple[int, ...] = IMAGE) -> tuple[np.ndarray, np.ndarray]:
+    return tuple(np.random.default_rng(seed).standard_normal((2, n, *shape)))
+
+
+@pytest.fixture
+def ops() -> Ops:
+    return kernels.get_ops("numpy", dtype=np.float64)
+
+
+@EVERY_PENALTY
+@pytest.mark.parametrize("critic", critics())
+@settings(max_examples=3)
+@given(n=st.integers(1, 3), seed=seeds())
+def test_the_gradient_in_the_weights(name: str, critic: str, n: int, seed: int) -> None:
+    """Against differences of the value, which sweeps 2 and 3 have no part in."""
+    net = critics()[critic]()
+    ops, p, (real, fake) = kernels.get_ops("numpy", dtype=np.float64), noisy(net, seed), batches(seed, n)
+
+    def gradient(g: ParamSet | None) -> Evaluation:
+        ops.begin_step(0)
+        step = penalty_grad(ops, net, p, get_penalty(name, 1.5), real, fake, g)
+        return Evaluation(float(step.value), step.notes)
+
+    check_update(f"{name} on {critic}", gradient, p, seed=seed, directions=2).require()
+
+
+@EVERY_PENALTY
+def test_the_whole_d_step(name: str) -> None:
+    """Loss and penalty add up, in value and in gradient."""
+    ops, net, generator = kernels.get_ops("numpy", dtype=np.float64), critics()["tanh"](), Dense(4, 60, "tanh")
+    p_d, p_g, (real, _) = noisy(net, 0), noisy(generator, 1, (4,)), batches(2, 4, (60,))
+    z = np.random.default_rng(3).standard_normal((4, 4))
+
+    def step(penalty: bool) -> Callable[[ParamSet | None], Evaluation]:
+        gan = Gan(generator, net, get_loss("hinge"), get_penalty(name) if penalty else None)
+
+        def gradient(g: ParamSet | None) -> Evaluation:
+            ops.begin_step(0)
+            outcome = d_grad(ops, gan, p_g, p_d, real, z, g)
+            return Evaluation(float(outcome.value), outcome.notes)
+
+        return gradient
+
+    check_update(f"D step with {name}", step(True), p_d, directions=3).require()
+    assert step(True)(None).value > step(False)(None).value
+
+
+def linear_critic(ops: Ops, slope: np.ndarray) -> tuple[Layer, ParamSet]:
+    """u = <slope, x>: every input gradient is the slope."""
+    net = Dense(len(slope), 1)
+    p = net.init(0, slope.shape, np.float64)
+    p["W"][...] = slope[:, None]
+    return net, p
+
+
+@pytest.mark.parametrize(
+    ("name", "norm", "value"),
+    [
+        ("wgan-gp", 3.0, 2 * (3 - 1) ** 2),
+        ("wgan-gp", 0.5, 2 * (0.5 - 1) ** 2),
+        ("wgan-gp-one-sided", 3.0, 2 * (3 - 1) ** 2),
+        ("wgan-gp-one-sided", 0.5, 0.0),
+        ("dragan", 3.0, 2 * (3 - 1) ** 2),
+        ("r1", 3.0, 2 / 2 * 9),
+        ("r2", 3.0, 2 / 2 * 9),
+        ("r1+r2", 3.0, 2 / 2 * (9 + 9)),
+    ],
+)
+def test_on_a_linear_critic_the_value_is_that_of_its_slope(ops: Ops, name: str, norm: float, value: float) -> None:
+    net, p = linear_critic(ops, norm * np.array([0.6, -0.8]))
+    step = penalty_grad(ops, net, p, get_penalty(name, 2.0), *batches(0, 5, (2,)))
+    assert float(step.value) == pytest.approx(value)
+
+
+@EVERY_PENALTY
+def test_a_zero_input_gradient_has_a_finite_penalty(ops: Ops, name: str) -> None:
+    """|dx| has no derivative at 0; sqrt(s + EPS) has."""
+    net, p = linear_critic(ops, np.zeros(3))
+    g = p.like()
+    step = penalty_grad(ops, net, p, get_penalty(name), *batches(0, 4, (3,)), g)
+    assert np.isfinite(g.flat).all()
+    assert float(step.value) == pytest.approx(10 * (1 - EPS**0.5) ** 2 if name in ("wgan-gp", "dragan") else 0.0)
+
+
+def test_a_layer_norm_with_gain_zero(ops: Ops) -> None:
+    """Its input gradient is zero, what the penalty owes to the gain is not: differences cannot tell, sweeps can."""
+    net = critics()["softplus, LayerNorm"]()
+    p = noisy(net, 0)
+    p["layernorm1"]["gamma"][...] = 0
+    g = p.like()
+    penalty_grad(ops, net, p, get_penalty("r1"), *batches(0, 3), g)
+    assert np.isfinite(g.flat).all()
+    assert not g["layernorm1"]["gamma"].any()  # r1 is even in the gain
+    penalty_grad(ops, net, p, get_penalty("wgan-gp"), *batches(0, 3), g)
+    assert np.isfinite(g.flat).all()
+
+
+def test_where_each_penalty_looks(ops: Ops) -> None:
+    real, fake = np.ones((200, 2)), np.full((200, 2), 3.0)
+    where = {name: penalty.points(ops, real, fake) for name, penalty in PENALTIES.items()}
+    np.testing.assert_array_equal(where["r1"], real)
+    np.testing.assert_array_equal(where["r2"], fake)
+    np.testing.assert_array_equal(where["r1+r2"], np.concatenate([real, fake]))
+    np.testing.assert_array_equal(where["dragan"], real)  # a batch without spread has no surroundings
+    between = where["wgan-gp"]
+    np.testing.assert_array_equal(between[:, 0], between[:, 1])  # one a for each sample
+    assert 1 < between.min() < 1.1
+    assert 2.9 < between.max() < 3
+    spread = PENALTIES["dragan"].points(ops, np.concatenate([real, fake]), fake)  # standard deviation 1
+    assert ((spread[:200] >= 1) & (spread[:200] < 1.5)).all()
+    assert len(np.unique(spread)) == spread.size
+
+
+@pytest.mark.parametrize("backend", kernels.available())
+def test_every_backend_agrees(backend: str) -> None:
+    """In float32, with the points drawn by the backend itself."""
+    net = critics()["nested residuals"]()
+    p64, (real, fake) = noisy(net, 0), batches(0, 4)
+    p = net.init(0, IMAGE, np.float32)
+    p.flat[...] = p64.flat
+    results = []
+    for ops, params in ((kernels.get_ops("numpy", dtype=np.float64), p64), (kernels.get_ops(backend), p)):
+        g = params.like()
+        dtype = params.flat.dtype
+        step = penalty_grad(ops, net, params, get_penalty("wgan-gp"), real.astype(dtype), fake.astype(dtype), g)
+        results.append((float(step.value), g.flat.copy()))
+    (value, gradient), (own_value, own_gradient) = results
+    assert own_value == pytest.approx(value, rel=1e-4)
+    np.testing.assert_allclose(own_gradient, gradient, rtol=1e-3, atol=1e-4 * np.abs(gradient).max())
+
+
+def test_a_lazy_penalty_counts_as_many_times() -> None:
+    """Every third update has it, three times as heavy, so that it weighs the same over a run."""
+    config = {"penalty": "r1", "penalty_weight": 2.0, "norm": "none", "width": 0.05, "backend": "numpy"}
+    lazy = Trainer(TrainConfig("dcgan", penalty_every=3, **config), (8, 8, 1))
+    assert [getattr(lazy.penalised(step).penalty, "weight", None) for step in range(4)] == [6.0, None, None, 6.0]
+    always = Trainer(TrainConfig("dcgan", **config), (8, 8, 1))
+    assert [always.penalised(step).penalty.weight for step in range(2)] == [2.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (Sequential(Dense(3, 3), Sequential(("inner", BatchNorm(3)))), "inner: BatchNorm couples the samples"),
+        (Sequential(Embedding(3, 2)), "embedding1: Embedding has no double_backward"),
+        (Sequential(Dense(3, 3), LeakyReLU(), LayerNorm(3)), None),
+    ],
+)
+def test_why_a_network_cannot_be_penalised(layer: Layer, reason: str | None) -> None:
+    found = layer.no_second_order()
+    assert found is None if reason is None else reason in str(found)
+
+
+def test_sweep_two_refuses_what_is_not_defined(ops: Ops) -> None:
+    net = Sequential(Dense(3, 3), BatchNorm(3), Dense(3, 1))
+    p = net.init(0, (3,), np.float64)
+    with pytest.raises(NoSecondOrderError, match="couples the samples"):
+        penalty_grad(ops, net, p, get_penalty("r1"), *batches(0, 4, (3,)), p.like())
+
+
+@pytest.mark.parametrize(
+    ("settings_", "message"),
+    [
+        (
+            {"preset": "dcgan", "penalty": "r1"},
+            r"penalty r1: discriminator, batchnorm1: BatchNorm couples .* Layer",
+        ),
+        ({"preset": "mlp", "penalty": "r3"}, "unknown penalty 'r3': there are wgan-gp, "),
+        (
+            {"preset": "mlp", "penalty": "r1", "penalty_weight": -1.0},
+            "penalty weight: expected a number above 0, got",
+        ),
+        (
+            {"preset": "mlp", "penalty": "r1", "penalty_every": 0},
+            "penalty_every: expected a whole number of at",
+        ),
+        ({"preset": "mlp", "penalty_weight": 3.0}, "penalty_weight and penalty_every belong to a penalty"),
+        ({"preset": "wgan-gp", "penalty": "none", "penalty_every": 2}, "penalty_weight and penalty_every belong"),
+    ],
+)
+def test_mistakes_are_told_before_the_run(settings_: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Trainer(TrainConfig(**settings_), (8, 8, 1))
