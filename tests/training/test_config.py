@@ -85,8 +85,8 @@ def test_fields_that_are_too_many_or_missing(table: dict[str, Any], complaint: s
 
 
 WHOLE = {
-    "steps": 1, "epochs": 1, "image_size": 1, "batch_size": 2, "seed": 0, "n_critic": 1, "latent_dim": 1, "penalty_every": 1,
-    "log_every": 1, "sample_every": 0, "checkpoint_every": 0, "keep_checkpoints": 1,
+    "steps": 1, "epochs": 1, "image_size": 1, "batch_size": 2, "seed": 0, "n_critic": 1, "latent_dim": 1,
+    "penalty_every": 1, "log_every": 1, "sample_every": 0, "checkpoint_every": 0, "keep_checkpoints": 1,
 }  # fmt: skip
 """The least value of each."""
 ABOVE_0 = ("lr", "lr_g", "lr_d", "width")
