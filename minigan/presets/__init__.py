@@ -3,12 +3,12 @@
 from difflib import get_close_matches
 
 from ..errors import UserError
-from .convolutional import DCGAN, LSGAN, LUCIC, WGAN_GP
+from .convolutional import DCGAN, LSGAN, LUCIC, SNGAN, WGAN_GP
 from .dense import DENSE_WIDE, MLP, MLP_SMALL
 from .preset import ADAM_BETAS, NO_PENALTY, NORMS, Options, Preset, Recipe
 
 PRESETS: dict[str, Preset] = {
-    preset.name: preset for preset in (MLP, MLP_SMALL, DCGAN, WGAN_GP, LSGAN, LUCIC, DENSE_WIDE)
+    preset.name: preset for preset in (MLP, MLP_SMALL, DCGAN, WGAN_GP, SNGAN, LSGAN, LUCIC, DENSE_WIDE)
 }
 ALIASES = {"wgan": "mlp-small"}
 

@@ -115,6 +115,25 @@ WGAN_GP = Preset(
     last_bias="dense1/b",
 )
 
+SNGAN = Preset(
+    name="sngan",
+    summary="the networks of dcgan without norms in the discriminator, whose weights are spectrally normalised; hinge",
+    source="Miyato, Kataoka, Koyama and Yoshida 2018, on the networks of dcgan",
+    build=_dcgan,
+    recipe=Recipe(
+        loss="hinge",
+        optimizer="adam",
+        lr=2e-4,
+        epochs=25,
+        beta1=0.0,
+        beta2=0.9,
+        n_critic=5,
+        norm="none",
+        spectral_norm=True,
+    ),
+    last_bias="dense1/b",
+)
+
 LSGAN = Preset(
     name="lsgan",
     summary="a small dense generator against four strided 5x5 convolutions, least squares",

@@ -38,6 +38,7 @@ class Recipe:
     n_critic: int = 1
     norm: str | None = None
     penalty: str = NO_PENALTY
+    spectral_norm: bool = False
 
 
 @dataclass(frozen=True)

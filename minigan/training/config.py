@@ -81,6 +81,8 @@ class TrainConfig:
     """Of the penalty beside the loss; each has a default."""
     penalty_every: int = 1
     """Add the penalty to every so many discriminator updates only, with as many times its weight."""
+    spectral_norm: bool | None = None
+    """Divide each weight matrix of the discriminator by its largest singular value."""
     weight_clip: float | None = None
     """Clip the discriminator's weights to +- this after each update; 0 is off, as without wasserstein or with a penalty
     (else 0.01)."""

@@ -24,6 +24,7 @@ def first_non_finite(trainer: Trainer, x: Array) -> str:
     """
     if not np.isfinite(x).all():
         return "the batch of real data itself"
+    p_d = trainer.d.effective(iterate=False)
     step, z_shape = trainer.steps_done - 1, (len(x), int(trainer.config.latent_dim or 0))
     # The players share one stream of random numbers, so from the start of the step each draws what it drew then.
     trainer.d.ops.begin_step(step)
@@ -34,7 +35,7 @@ def first_non_finite(trainer: Trainer, x: Array) -> str:
         found, fake = _first_bad_layer(ops, trainer.generator, trainer.params_g, z, "generator")
         for name, batch in (("real", x), ("fake", fake)):
             if found is None:
-                found, _ = _first_bad_layer(ops, trainer.discriminator, trainer.params_d, batch, "discriminator")
+                found, _ = _first_bad_layer(ops, trainer.discriminator, p_d, batch, "discriminator")
                 found = found and f"{found}, on {name} data"
         if found is not None:
             return f"the output of {found}"
@@ -44,7 +45,7 @@ def first_non_finite(trainer: Trainer, x: Array) -> str:
     for gradient, player, use, name in gradients:
         player.ops.workspace.reset()
         z = player.ops.random_normal(z_shape, use)
-        gradient(player.ops, gan, trainer.params_g, trainer.params_d, x, z, player.zero_grad())
+        gradient(player.ops, gan, trainer.params_g, p_d, x, z, player.zero_grad())
         for path, g in reversed(player.grads.trainable().items()):
             if not np.isfinite(g).all():
                 return f"the gradient of {name}/{path}"

@@ -8,6 +8,7 @@ from kernels.types import Array
 from ..layer import Layer, Note
 from ..optim import SCHEDULES, SGD, Adam, Optimizer, RMSprop, clip_weights
 from ..params import ParamSet
+from ..spectral_norm import SpectralNorm
 from .config import TrainConfig
 
 
@@ -17,6 +18,7 @@ class Player:
     Attributes:
         name: "generator" or "discriminator"; it tells their initial values and their tensors in a checkpoint apart.
         params, grads: ParamSets of the network.
+        spectral_norm: the reparametrisation of the weights, None for none.
         weight_clip: limit of the weights after each update, 0 for none.
         ops: the operations, with a workspace of this player's own.
     """
@@ -30,10 +32,12 @@ class Player:
         config: TrainConfig,
         lr: float,
         weight_clip: float = 0.0,
+        spectral_norm: bool = False,
     ) -> None:
         self.name, self.network, self.ops, self.config = name, network, ops, config
         self.params = network.init(config.seed, in_shape, ops.dtype, player=name)
         self.grads = self.params.like()
+        self.spectral_norm = SpectralNorm(self.params, config.seed) if spectral_norm else None
         self.optimizer = make_optimizer(config, self.params, lr)
         self.weight_clip = weight_clip
 
@@ -42,8 +46,19 @@ class Player:
         self.ops.fill(self.grads.flat, 0.0)
         return self.grads
 
+    def effective(self, iterate: bool) -> ParamSet:
+        """The parameters that the network plays with: those that it learns, or what spectral normalisation makes of it.
+
+        `iterate`: in the player's own update, once.
+        """
+        if self.spectral_norm is None:
+            return self.params
+        return self.spectral_norm.prepare(self.ops, self.params, iterate)
+
     def apply(self, step: int, steps: int, cache: Note) -> None:
         """Clip and apply the gradient at `step` of `steps`, then learn running statistics from `cache`."""
+        if self.spectral_norm is not None:
+            self.spectral_norm.pull_back(self.ops, self.grads)
         if self.config.gradient_clip:
             self.ops.clip_norm(self.grads.flat, self.config.gradient_clip)
         lr = self.optimizer.lr * SCHEDULES[self.config.schedule](step, steps)
@@ -62,6 +77,8 @@ class Player:
         tensors = {f"{self.name}/{path}": view for path, view in self.params.named.items()}
         for moment, values in self.optimizer.moments.items():
             tensors |= {f"optimizer_{self.name}/{moment}/{path}": view for path, view in values.trainable().items()}
+        if self.spectral_norm is not None:
+            tensors |= {f"spectral_norm_{self.name}/{path}": a for path, a in self.spectral_norm.state.items()}
         return tensors
 
 

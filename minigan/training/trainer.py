@@ -66,7 +66,8 @@ class Trainer:
         lr = float(config.lr or 0)
         self.g = Player("generator", generator, (config.latent_dim,), self._ops(), config, config.lr_g or lr)
         lr_d, clip = config.lr_d or lr, config.weight_clip or 0.0
-        self.d = Player("discriminator", discriminator, self.data_shape, self._ops(), config, lr_d, clip)
+        sn = bool(config.spectral_norm)
+        self.d = Player("discriminator", discriminator, self.data_shape, self._ops(), config, lr_d, clip, sn)
         self.average = MovingAverage(self.g.params, config.ema) if config.ema else None
         self._sampling = kernels.get_ops(config.backend, seed=config.seed)
         self.steps_done = 0
@@ -116,14 +117,16 @@ class Trainer:
         z_shape = (len(x), int(self.config.latent_dim or 0))
         self.d.ops.begin_step(step)
         z = self.d.ops.random_normal(z_shape, Use.LATENT_D)
-        d = d_grad(self.d.ops, self.penalised(step), self.g.params, self.d.params, x, z, self.d.zero_grad())
+        p_d = self.d.effective(iterate=True)
+        d = d_grad(self.d.ops, self.penalised(step), self.g.params, p_d, x, z, self.d.zero_grad())
         self.d.apply(step, total, d.cache)
         self.logits = d.u_real, d.u_fake
         value = None
         if (step + 1) % self.config.n_critic == 0:
             self.g.ops.workspace.reset()
             z = self.g.ops.random_normal(z_shape, Use.LATENT_G)
-            g = g_grad(self.g.ops, self.gan, self.g.params, self.d.params, x, z, self.g.zero_grad())
+            p_d = self.d.effective(iterate=False)
+            g = g_grad(self.g.ops, self.gan, self.g.params, p_d, x, z, self.g.zero_grad())
             self.g.apply(step, total, g.cache)
             if self.average is not None:
                 self.average.update(self.g.ops, self.g.params)

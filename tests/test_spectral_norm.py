@@ -1,0 +1,148 @@
+"""Spectral normalisation: singular values by NumPy, gradients by differences, and whole D steps with it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import kernels
+from kernels import Ops
+from minigan import TrainConfig, Trainer
+from minigan.gradcheck import Evaluation, check_update
+from minigan.layer import Layer, Sequential
+from minigan.layers import Conv2d, ConvTranspose2d, Dense, Flatten, LayerNorm, ReLU, Reshape
+from minigan.losses import get_loss
+from minigan.params import ParamSet
+from minigan.penalties import get_penalty
+from minigan.spectral_norm import SpectralNorm
+from minigan.testing import seeds
+from minigan.training.updates import Gan, d_grad
+
+IMAGE = (6, 5, 2)
+
+
+def critic() -> Layer:
+    return Sequential(
+        Conv2d(2, 3, 3, 2, activation="tanh"),
+        ConvTranspose2d(3, 4, 2, 2, activation="softplus"),
+        LayerNorm(4),
+        Flatten(),
+        Dense(144, 1),
+    )
+
+
+def setting(seed: int = 0, dtype: Any = np.float64) -> tuple[Ops, Layer, ParamSet, SpectralNorm]:
+    net = critic()
+    p = net.init(seed, IMAGE, dtype)
+    for view in p.trainable().values():
+        view += (0.3 * np.random.default_rng(seed).standard_normal(view.shape)).astype(dtype)
+    return kernels.get_ops("numpy", dtype=dtype), net, p, SpectralNorm(p, seed)
+
+
+def singular_value(w: np.ndarray) -> float:
+    return float(np.linalg.norm(w.reshape(-1, w.shape[-1]), 2))
+
+
+def test_the_largest_singular_value_becomes_one():
+    """The estimate is never above it, and reaches it; what is no weight is copied."""
+    ops, _, p, sn = setting()
+    last = 0.0
+    for _ in range(300):
+        effective = sn.prepare(ops, p)
+        norm = singular_value(effective["conv2d1"]["W"])
+        assert norm >= 1 - 1e-9
+        last = norm
+    assert last == pytest.approx(1, abs=1e-6)
+    for path, view in p.named.items():
+        scale = singular_value(view) if path.endswith("/W") else 1.0
+        np.testing.assert_allclose(effective.named[path], view / scale, rtol=1e-4)
+
+
+def test_without_iterating_the_vectors_stay():
+    ops, _, p, sn = setting()
+    sn.prepare(ops, p)
+    before = {name: a.copy() for name, a in sn.state.items()}
+    weights = p.flat.copy()
+    p.flat[...] *= 2
+    again = sn.prepare(ops, p, iterate=False)
+    for name, a in sn.state.items():
+        np.testing.assert_array_equal(a, before[name])
+    np.testing.assert_allclose(again["dense1"]["W"], sn.prepare(ops, p)["dense1"]["W"])
+    np.testing.assert_array_equal(p.flat, 2 * weights)
+    assert set(before) == {f"{layer}/W/{name}" for layer in ("conv2d1", "convtranspose2d1", "dense1") for name in "uv"}
+
+
+@pytest.mark.parametrize("penalty", [None, "wgan-gp", "r1+r2"])
+@settings(max_examples=5)
+@given(seed=seeds())
+def test_the_whole_d_step_through_it(penalty: str | None, seed: int):
+    """The gradient in the weights themselves, with u and v held fixed, as the formula has it."""
+    ops, net, p, sn = setting(seed)
+    generator = Sequential(Dense(4, 60, "tanh"), Reshape(*IMAGE))
+    p_g, rng = generator.init(seed, (4,), np.float64), np.random.default_rng(seed)
+    x, z = rng.standard_normal((3, *IMAGE)), rng.standard_normal((3, 4))
+    gan = Gan(generator, net, get_loss("hinge"), None if penalty is None else get_penalty(penalty))
+    for _ in range(3):
+        sn.prepare(ops, p)
+
+    def gradient(g: ParamSet | None) -> Evaluation:
+        ops.begin_step(0)
+        outcome = d_grad(ops, gan, p_g, sn.prepare(ops, p, iterate=False), x, z, g)
+        if g is not None:
+            sn.pull_back(ops, g)
+        return Evaluation(float(outcome.value), outcome.notes)
+
+    check_update("D step with spectral normalisation", gradient, p, seed=seed, directions=3).require()
+
+
+def test_the_gradient_is_across_the_weights():
+    """W_eff does not change when W is scaled (with u and v as they are), so dW has no part along W."""
+    ops, _, p, sn = setting()
+    sn.prepare(ops, p)
+    g = p.like()
+    g.flat[...] = np.random.default_rng(1).standard_normal(g.flat.shape)
+    sn.pull_back(ops, g)
+    for path in ("conv2d1/W", "convtranspose2d1/W", "dense1/W"):
+        along = float((g.named[path] * p.named[path]).sum())
+        assert abs(along) < 1e-10 * float(np.linalg.norm(g.named[path]) * np.linalg.norm(p.named[path]))
+
+
+@pytest.mark.parametrize("backend", kernels.available())
+def test_every_backend_agrees(backend: str):
+    results = []
+    for name, dtype in (("numpy", np.float64), (backend, np.float32)):
+        _, _, p, sn = setting(dtype=dtype)
+        ops, g = kernels.get_ops(name, dtype=dtype), p.like()
+        for _ in range(20):
+            effective = sn.prepare(ops, p)
+        for view in g.trainable().values():
+            view[...] = np.cos(np.arange(view.size)).reshape(view.shape)
+        sn.pull_back(ops, g)
+        results.append((effective.flat.copy(), g.flat.copy()))
+    for ours, exact in zip(*reversed(results), strict=True):
+        np.testing.assert_allclose(ours, exact, rtol=1e-3, atol=1e-4)
+
+
+def test_a_network_without_weights_is_refused():
+    with pytest.raises(ValueError, match="no weight matrix"):
+        SpectralNorm(ReLU().init(0, (3,)), 0)
+
+
+def test_training_with_it():
+    """The critic that plays has unit norms, the one that learns not; a checkpoint brings back both and the vectors."""
+    config = TrainConfig("sngan", width=0.1, backend="numpy", batch_size=4)
+    trainer, other = Trainer(config, (8, 8, 1)), Trainer(config, (8, 8, 1))
+    x = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 1)).astype(np.float32)
+    for _ in range(40):
+        trainer.step(x)
+    effective = trainer.d.effective(iterate=False)
+    for path, w in effective.named.items():
+        if path.endswith("/W"):
+            assert singular_value(w) == pytest.approx(1, abs=0.05)
+    assert singular_value(trainer.params_d["dense1"]["W"]) != pytest.approx(1, abs=0.01)
+    other.restore(trainer.checkpoint())
+    for own in (trainer, other):
+        own.step(x)
+    np.testing.assert_array_equal(trainer.params_d.flat, other.params_d.flat)
+    np.testing.assert_array_equal(trainer.params_g.flat, other.params_g.flat)
