@@ -118,9 +118,9 @@ def test_without_a_penalty_the_players_circle_or_drift_apart(loss: str):
 
 @ORDERS
 def test_the_non_saturating_game_creeps(alternating: bool):
-    """It converges, slower than any geometric rate: from 1.4 to between 0.1 and 0.5 in 4000 steps."""
+    """It converges, slower than any geometric rate: 3000 steps bring it from below 0.5 no nearer than 0.1."""
     distances = list(Dirac("non-saturating", alternating=alternating).path(4000, (1.0, 1.0)))
-    assert 0.1 < distances[-1] < 0.5 < distances[999] < 1.4
+    assert 0.1 < distances[-1] < distances[999] < 0.5
 
 
 @ORDERS

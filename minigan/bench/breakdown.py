@@ -109,6 +109,7 @@ class Watch:
         self.counts: dict[Call, int] = {}
         self.costs: dict[Call, Cost] = {}
         self._seconds: dict[Call, float] = defaultdict(float)
+        self._own = 0.0  # seconds that the watch itself took
         self._inside = False
 
     def observe(self, ops: Ops) -> None:
@@ -122,19 +123,21 @@ class Watch:
         """A step begins."""
         self._seconds.clear()
         self.counts.clear()
+        self._own = 0.0
 
     def end(self, step: float) -> Mapping[Call, float]:
-        """It took `step` seconds: seconds by call, and what is left."""
+        """It took `step` seconds: seconds by call, and what is left without the watch's own."""
         seconds = dict(self._seconds)
         rest = Call(BETWEEN, "", "")
         self.counts[rest] = 1
-        return seconds | {rest: max(step - sum(seconds.values()), 1e-9)}
+        return seconds | {rest: max(step - self._own - sum(seconds.values()), 1e-9)}
 
     def _timed(
         self, ops: Ops, method: Callable[..., Any], signature: inspect.Signature, *positional: Any, **named: Any
     ) -> Any:
         if self._inside:
             return method(*positional, **named)
+        entered = time.perf_counter()
         self._inside = True
         start = time.perf_counter()
         try:
@@ -149,6 +152,7 @@ class Watch:
         self.counts[call] = self.counts.get(call, 0) + 1
         if call not in self.costs:
             self.costs[call] = _cost(ops, method.__name__, given.arguments, result)
+        self._own += time.perf_counter() - entered - seconds
         return result
 
 

@@ -57,7 +57,7 @@ def test_an_operation_inside_another_belongs_to_it() -> None:
     (product,) = (call for call in seconds if call.operation == "matmul")
     assert (product.shapes, product.how) == ("3×2 2×5", "NN")
     assert watch.costs[product] == (2 * 3 * 2 * 5, 4 * (6 + 10 + 15))
-    assert sum(seconds.values()) == pytest.approx(1.0)
+    assert 0.9 < sum(seconds.values()) <= 1.0  # the watch's own time is nobody's
 
 
 def test_winograd_counts_the_products_that_it_does() -> None:

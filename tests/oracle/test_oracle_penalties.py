@@ -34,7 +34,7 @@ def by_autograd(name: str, weight: float, net: Layer, p: Any, points: np.ndarray
     (dx,) = torch.autograd.grad(twin(net, nested, x, True).sum(), x, create_graph=True)
     value = weight * CURVES[name](dx.flatten(1).norm(dim=1))
     gradients = torch.autograd.grad(value, trainable, materialize_grads=True)
-    return float(value), [gradient.detach().numpy() for gradient in gradients]
+    return float(value.detach()), [gradient.detach().numpy() for gradient in gradients]
 
 
 @pytest.mark.parametrize("name", PENALTIES)
