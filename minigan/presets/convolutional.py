@@ -129,7 +129,7 @@ SNGAN = Preset(
         beta2=0.9,
         n_critic=5,
         norm="none",
-        spectral_norm=True,
+        weight_norm="spectral",
     ),
     last_bias="dense1/b",
 )

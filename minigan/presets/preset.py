@@ -12,6 +12,7 @@ from ..losses import SHIFT_INVARIANT_LOSSES
 
 NORMS = ("batch", "layer", "none")
 NO_PENALTY = "none"
+WEIGHT_NORMS = ("none", "spectral")
 LARGEST_WIDTH = 1000
 LARGEST_LATENT_DIM = 1_000_000
 
@@ -38,7 +39,7 @@ class Recipe:
     n_critic: int = 1
     norm: str | None = None
     penalty: str = NO_PENALTY
-    spectral_norm: bool = False
+    weight_norm: str = "none"
 
 
 @dataclass(frozen=True)

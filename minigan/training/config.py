@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..losses import get_loss
 from ..optim import OPTIMIZERS, SCHEDULES
 from ..penalties import PENALTIES, get_penalty
-from ..presets import ADAM_BETAS, NO_PENALTY, Preset, get_preset
+from ..presets import ADAM_BETAS, NO_PENALTY, WEIGHT_NORMS, Preset, get_preset
 
 WASSERSTEIN_CLIP = 0.01
 """A Wasserstein critic without bound on its slope grows without end; Arjovsky et al. 2017 clip its weights to this. A
@@ -75,14 +75,14 @@ class TrainConfig:
     n_critic: int | None = None
     """Discriminator updates for each generator update."""
     penalty: str | None = None
-    """On the slope of the discriminator: none, wgan-gp, wgan-gp-one-sided, dragan, r1, r2 or r1+r2; not with
-    BatchNorm in it."""
+    """On the slope of the discriminator, which then has no BatchNorm: none, wgan-gp, wgan-gp-one-sided, dragan, r1, r2
+    or r1+r2."""
     penalty_weight: float | None = None
     """Of the penalty beside the loss; each has a default."""
     penalty_every: int = 1
     """Add the penalty to every so many discriminator updates only, with as many times its weight."""
-    spectral_norm: bool | None = None
-    """Divide each weight matrix of the discriminator by its largest singular value."""
+    weight_norm: str | None = None
+    """Of the discriminator's weight matrices: none, or spectral (each divided by its largest singular value)."""
     weight_clip: float | None = None
     """Clip the discriminator's weights to +- this after each update; 0 is off, as without wasserstein or with a penalty
     (else 0.01)."""
@@ -170,7 +170,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise UserError(f"{name}: expected a number in [0, 1), got {value}")
-        for name, choices in (("optimizer", OPTIMIZERS), ("schedule", tuple(SCHEDULES))):
+        named = (("optimizer", OPTIMIZERS), ("schedule", tuple(SCHEDULES)), ("weight_norm", WEIGHT_NORMS))
+        for name, choices in named:
             if getattr(self, name) not in choices:
                 raise UserError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if self.channels not in (None, 1, 3):

@@ -66,7 +66,7 @@ class Trainer:
         lr = float(config.lr or 0)
         self.g = Player("generator", generator, (config.latent_dim,), self._ops(), config, config.lr_g or lr)
         lr_d, clip = config.lr_d or lr, config.weight_clip or 0.0
-        sn = bool(config.spectral_norm)
+        sn = config.weight_norm == "spectral"
         self.d = Player("discriminator", discriminator, self.data_shape, self._ops(), config, lr_d, clip, sn)
         self.average = MovingAverage(self.g.params, config.ema) if config.ema else None
         self._sampling = kernels.get_ops(config.backend, seed=config.seed)
