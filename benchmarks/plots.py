@@ -60,6 +60,7 @@ def ladder(document: Document, title: str, xlabel: str) -> bytes:
         rate = document.ceilings["fma_gflops"]["float32"][key]
         axes.axhline(rate, color=style.INK, linewidth=1, linestyle="--")
         axes.annotate(text, (sizes[0], rate), xytext=(0, 3), textcoords="offset points", fontsize=7, color=style.INK)
+    axes.set_ylim(top=1.6 * document.ceilings["fma_gflops"]["float32"]["all"])  # room for the highest limit's name
     _legend_beside(axes)
     return style.figure_png(figure)
 

@@ -122,6 +122,7 @@ def layers_section(documents: Results) -> str:
                 f"products (geometric mean), from {ratios[least]:.2f} ({least}) to {ratios[most]:.2f} "
                 f"({most})."
             )
+    lines.append("- FLOPs are those of the definition; Winograd's convolutions do fewer, and may lie above the roof.")
     picture = "![the products of all layers under the machine's roofline](docs/images/bench-roofline.png)"
     return "\n".join([*lines, "", picture])
 
