@@ -14,7 +14,9 @@ import kernels
 from kernels.compiling import telling
 
 from .errors import UserError
-from .training.config import WASSERSTEIN_CLIP, TrainConfig
+from .penalties import get_penalty
+from .presets import NO_PENALTY
+from .training.config import TrainConfig
 
 GRADCHECK_COLUMNS = 40
 
@@ -123,8 +125,11 @@ def presets(name: str, data: str, width: float) -> int:
     if recipe.optimizer == "adam":
         settings |= {"betas": f"{recipe.beta1}, {recipe.beta2}"}
     settings |= {"discriminator updates per generator update": recipe.n_critic, "epochs": recipe.epochs}
-    if recipe.loss == "wasserstein":
-        settings |= {"weight clip": WASSERSTEIN_CLIP}
+    clip = TrainConfig(preset.name).resolved().weight_clip
+    settings |= {"weight clip": clip} if clip else {}
+    if recipe.penalty != NO_PENALTY:
+        settings |= {"penalty": recipe.penalty, "penalty weight": get_penalty(recipe.penalty).weight}
+    settings |= {"weight norm": recipe.weight_norm} if recipe.weight_norm != "none" else {}
     print("recipe: " + "; ".join(f"{key} {value}" for key, value in settings.items()) + "\n")
     print(table("generator", generator, (recipe.latent_dim,), recipe.batch_size) + "\n")
     print(table("discriminator", discriminator, SHAPES[data], recipe.batch_size))

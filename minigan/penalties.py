@@ -5,7 +5,8 @@ s_i = |dx_i|^2 over points that lie on or between the data:
 
     name     points                           v(s)                              weight   source
     wgan-gp  a x + (1 - a) G(z), a ~ U(0, 1)  w (sqrt(s) - 1)^2                     10   Gulrajani et al. 2017, eq. 3
-    dragan   x + std(x)/2 U(0, 1)             w (sqrt(s) - 1)^2                     10   Kodali et al. 2017, eq. 4
+    wgan-gp-one-sided  the same               the same where sqrt(s) > 1, else 0    10   Gulrajani et al., section 4
+    dragan   x + std(x)/2 U(0, 1)             w (sqrt(s) - 1)^2                     10   Kodali et al. 2017, their code
     r1       x                                w/2 s                                 10   Mescheder et al. 2018, eq. 9
     r2       G(z)                             w/2 s                                 10   Mescheder et al. 2018, eq. 10
     r1+r2    x and G(z), one batch            w/2 s, each mean by itself            10   Huang et al. 2024, section 2
@@ -31,6 +32,9 @@ from kernels.types import Array
 from .layer import Layer, Params
 
 EPS = 1e-12
+
+LARGEST_WEIGHT = 1e6
+"""Far beyond any in use, and far from where float32 ends."""
 
 Points = Callable[[Ops, Array, Array], Array]
 Curve = Callable[[Array, float], tuple[Array, Array]]
@@ -98,8 +102,8 @@ def get_penalty(name: str, weight: float | None = None) -> Penalty:
         raise ValueError(f"unknown penalty {name!r}: there are {', '.join(PENALTIES)}")
     if weight is None:
         return PENALTIES[name]
-    if not 0 < weight < float("inf"):
-        raise ValueError(f"penalty weight: expected a number above 0, got {weight}")
+    if not 0 < weight < LARGEST_WEIGHT:
+        raise ValueError(f"penalty weight: expected a number above 0 and below {LARGEST_WEIGHT:g}, got {weight}")
     return replace(PENALTIES[name], weight=weight)
 
 
@@ -147,7 +151,7 @@ PENALTIES = {
     for penalty in (
         Penalty("wgan-gp", "Gulrajani et al. 2017, eq. 3", _between, _to_one),
         Penalty("wgan-gp-one-sided", "Gulrajani et al. 2017, section 4; Petzka et al. 2018", _between, _at_most_one),
-        Penalty("dragan", "Kodali et al. 2017, eq. 4", _around, _to_one),
+        Penalty("dragan", "Kodali et al. 2017; the points as in the authors' code", _around, _to_one),
         Penalty("r1", "Mescheder, Geiger and Nowozin 2018, eq. 9", lambda _, x_real, __: x_real, _to_zero),
         Penalty("r2", "Mescheder, Geiger and Nowozin 2018, eq. 10", lambda _, __, x_fake: x_fake, _to_zero),
         Penalty(

@@ -1,4 +1,4 @@
-"""Spectral normalisation: a network whose every weight matrix has the largest singular value 1.
+"""Spectral normalisation: a network whose every weight matrix has a largest singular value of about 1.
 
 Not a layer but another set of parameters for the same layers (Miyato et al. 2018, eq. 8 to 12):
 
@@ -9,6 +9,9 @@ W is seen as a matrix (F, O), O its last axis. One step of power iteration, from
 to update, estimates the largest singular value:
 
     v = W u/|W u|,   u = W^T v/|W^T v|,   sigma = v^T W u
+
+sigma is never above the largest singular value and reaches it as the iteration goes on; for a convolution it is that of
+W as a matrix, not of the convolution as an operator.
 
 Gradient, with u and v taken as constants (which they are at the maximum, by the envelope theorem):
 
@@ -28,7 +31,8 @@ from kernels.types import Array
 from .initializers import generator
 from .params import ParamSet
 
-EPS = 1e-12
+TINY = 1e-30
+"""Squared lengths and singular values below it count as it: a weight of zeros stays zeros."""
 
 
 class _Vectors(NamedTuple):
@@ -69,7 +73,7 @@ class SpectralNorm:
                 v[...] = _unit(ops, ops.matmul(matrix, u))
                 u[...] = _unit(ops, ops.matmul(matrix, v, trans_a=True))
             sigma = ops.matmul(v, ops.matmul(matrix, u), trans_a=True)  # (1, 1)
-            np.divide(1, sigma[0], out=inverse)
+            np.divide(1, np.maximum(sigma[0], TINY), out=inverse)
             self.effective.named[path][...] = ops.scale_samples(w.reshape(1, -1), inverse).reshape(w.shape)
         return self.effective
 
@@ -87,4 +91,4 @@ class SpectralNorm:
 def _unit(ops: Ops, column: Array) -> Array:
     """A column divided by its length."""
     row = column.reshape(1, -1)
-    return ops.scale_samples(row, 1 / np.sqrt(ops.squared_norms(row) + EPS)).reshape(column.shape)
+    return ops.scale_samples(row, 1 / np.sqrt(np.maximum(ops.squared_norms(row), TINY))).reshape(column.shape)

@@ -242,12 +242,13 @@ def test_sweep_two_refuses_what_is_not_defined(ops: Ops) -> None:
         ({"preset": "mlp", "penalty": "r3"}, "unknown penalty 'r3': there are wgan-gp, "),
         (
             {"preset": "mlp", "penalty": "r1", "penalty_weight": -1.0},
-            "penalty weight: expected a number above 0, got",
+            "penalty weight: expected a number above 0 and below 1e.06, got -1.0",
         ),
         (
             {"preset": "mlp", "penalty": "r1", "penalty_every": 0},
             "penalty_every: expected a whole number of at",
         ),
+        ({"preset": "mlp", "penalty": "r1", "penalty_weight": 5e5, "penalty_every": 2}, "below 1e.06, got 1000000.0"),
         ({"preset": "mlp", "penalty_weight": 3.0}, "penalty_weight and penalty_every belong to a penalty"),
         ({"preset": "wgan-gp", "penalty": "none", "penalty_every": 2}, "penalty_weight and penalty_every belong"),
     ],

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 import kernels
-from kernels import Ops
+from kernels import Ops, Use
 from minigan import TrainConfig, Trainer
 from minigan.gradcheck import Evaluation, check_update
 from minigan.layer import Layer, Sequential
@@ -17,7 +17,7 @@ from minigan.params import ParamSet
 from minigan.penalties import get_penalty
 from minigan.spectral_norm import SpectralNorm
 from minigan.testing import seeds
-from minigan.training.updates import Gan, d_grad
+from minigan.training.updates import Gan, d_grad, g_grad
 
 IMAGE = (6, 5, 2)
 
@@ -148,3 +148,57 @@ def test_training_with_it():
         own.step(x)
     np.testing.assert_array_equal(trainer.params_d.flat, other.params_d.flat)
     np.testing.assert_array_equal(trainer.params_g.flat, other.params_g.flat)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e-8, 1e-12])
+def test_small_weights_become_as_large_as_all_others(scale: float):
+    ops, p = kernels.get_ops("numpy"), Dense(20, 10).init(0, (20,))
+    p["W"][...] = scale * np.random.default_rng(0).standard_normal((20, 10))
+    sn = SpectralNorm(p, 0)
+    for _ in range(200):
+        effective = sn.prepare(ops, p)
+    assert singular_value(effective["W"]) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_weight_of_zeros_stays_zeros():
+    ops, p = kernels.get_ops("numpy"), Dense(4, 3).init(0, (4,))
+    p["W"][...] = 0
+    sn, g = SpectralNorm(p, 0), p.like()
+    for _ in range(3):
+        assert not sn.prepare(ops, p)["W"].any()
+    sn.pull_back(ops, g)
+    assert np.isfinite(g.flat).all()
+
+
+@pytest.mark.parametrize("weight_norm", ["none", "spectral"])
+def test_a_step_of_the_trainer_taken_by_hand(weight_norm: str):
+    """Both players' weights after four updates of D, every second one penalised, and two of G, by plain descent."""
+    config = TrainConfig(
+        "dcgan", width=0.05, backend="numpy", batch_size=3, norm="none", optimizer="sgd", lr=0.1, n_critic=2,
+        penalty="r1+r2", penalty_weight=0.5, penalty_every=2, weight_norm=weight_norm, loss="hinge",
+    )  # fmt: skip
+    trainer, start = Trainer(config, (8, 8, 1)), Trainer(config, (8, 8, 1))
+    p_g, p_d, gan = start.params_g, start.params_d, start.gan
+    sn = SpectralNorm(p_d, config.seed) if weight_norm == "spectral" else None
+    ops, rng = kernels.get_ops("numpy"), np.random.default_rng(0)
+    for step in range(4):
+        x = rng.uniform(-1, 1, (3, 8, 8, 1)).astype(np.float32)
+        trainer.step(x)
+        ops.begin_step(step)
+        penalty = get_penalty("r1+r2", 0.5 * 2) if step % 2 == 0 else None
+        played = p_d if sn is None else sn.prepare(ops, p_d).copy()
+        g_d, g_g = p_d.like(), p_g.like()
+        z = ops.random_normal((3, 100), Use.LATENT_D)
+        made = d_grad(ops, gan._replace(penalty=penalty), p_g, played, x, z, g_d)
+        if sn is not None:
+            sn.pull_back(ops, g_d)
+        p_d.flat -= np.float32(0.1) * g_d.flat
+        if step % 2 == 1:
+            played = p_d if sn is None else sn.prepare(ops, p_d, iterate=False).copy()
+            z = ops.random_normal((3, 100), Use.LATENT_G)
+            cache = g_grad(ops, gan, p_g, played, x, z, g_g).cache
+            p_g.flat -= np.float32(0.1) * g_g.flat
+            gan.generator.update_state(ops, p_g, cache)
+        assert (made.value > made.loss) == (penalty is not None)
+    np.testing.assert_allclose(trainer.params_d.flat, p_d.flat, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(trainer.params_g.flat, p_g.flat, rtol=1e-4, atol=1e-6)

@@ -16,7 +16,7 @@ from ..presets import ADAM_BETAS, NO_PENALTY, WEIGHT_NORMS, Preset, get_preset
 
 WASSERSTEIN_CLIP = 0.01
 """A Wasserstein critic without bound on its slope grows without end; Arjovsky et al. 2017 clip its weights to this. A
-gradient penalty bounds the slope itself."""
+gradient penalty or spectral normalisation bounds the slope itself."""
 
 SMALLEST_BATCH = 2  # batch statistics of one sample are degenerate
 
@@ -84,8 +84,8 @@ class TrainConfig:
     weight_norm: str | None = None
     """Of the discriminator's weight matrices: none, or spectral (each divided by its largest singular value)."""
     weight_clip: float | None = None
-    """Clip the discriminator's weights to +- this after each update; 0 is off, as without wasserstein or with a penalty
-    (else 0.01)."""
+    """Clip the discriminator's weights to +- this after each update; 0 is off, as without wasserstein, with a penalty
+    or with a spectral weight_norm (else 0.01)."""
     gradient_clip: float = 0.0
     """Scale each player's gradient down to this norm; 0 is off."""
     ema: float = 0.0
@@ -121,7 +121,8 @@ class TrainConfig:
                 filled[name] = (value if recipe[name] is None else recipe[name]) if adam else None
         penalty = self.penalty or recipe["penalty"]
         if self.weight_clip is None:
-            clipped = (self.loss or recipe["loss"]) == "wasserstein" and penalty == NO_PENALTY
+            bounded = penalty != NO_PENALTY or (self.weight_norm or recipe["weight_norm"]) == "spectral"
+            clipped = (self.loss or recipe["loss"]) == "wasserstein" and not bounded
             filled["weight_clip"] = WASSERSTEIN_CLIP if clipped else 0.0
         if self.penalty_weight is None and penalty in PENALTIES:
             filled["penalty_weight"] = PENALTIES[penalty].weight
@@ -187,10 +188,11 @@ class TrainConfig:
         except ValueError as error:
             raise UserError(str(error)) from None
         if self.penalty == NO_PENALTY and (self.penalty_weight is not None or self.penalty_every != 1):
-            raise UserError("penalty_weight and penalty_every belong to a penalty, and there is none")
+            raise UserError("penalty_weight and penalty_every belong to a penalty, and there is none: leave them out")
         if self.penalty != NO_PENALTY:
             try:
-                get_penalty(str(self.penalty), self.penalty_weight)
+                weight = self.penalty_weight
+                get_penalty(str(self.penalty), None if weight is None else weight * self.penalty_every)
             except ValueError as error:
                 raise UserError(str(error)) from None
         if preset.recipe.norm is None and self.norm is not None:

@@ -22,6 +22,9 @@ RUNS = Path("runs")
 HARMLESS = {"steps", "epochs", "data_dir", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints"}
 """What may change on the way without changing what is learned; a schedule other than constant depends on the total."""
 
+NEWER_FIELDS = {"penalty": "none", "penalty_every": 1, "weight_norm": "none"}
+"""What a run did that was recorded before there was a choice."""
+
 
 def start(config: TrainConfig, out: Path | None = None, overwrite: bool = False) -> tuple[RunDirectory, int]:
     """Train a new run; returns its folder and the exit code. All input is checked before anything is written."""
@@ -52,7 +55,7 @@ def resume(path: Path, steps: int | None = None, data_dir: str | None = None) ->
         if newest is not None:
             checkpoint = load_checkpoint(newest)
             trainer.restore(checkpoint)
-            _tell_changes(checkpoint, newest, trainer.config)
+            _tell_changes(checkpoint, trainer.config)
         assert trainer.total_steps is not None
         if trainer.steps_done > trainer.total_steps:
             raise UserError(
@@ -107,9 +110,10 @@ def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     return dataclasses.replace(config, data=data, data_dir=data_dir)
 
 
-def _tell_changes(checkpoint: Checkpoint, path: Path, config: TrainConfig) -> None:
+def _tell_changes(checkpoint: Checkpoint, config: TrainConfig) -> None:
     """A line on stderr if config.toml no longer says what the run was trained with so far."""
-    now, then = config.to_dict(), TrainConfig.from_dict(checkpoint.config, path).resolved().to_dict()
+    now = config.to_dict()
+    then = NEWER_FIELDS | checkpoint.config
     harmless = HARMLESS if config.schedule == "constant" else HARMLESS - {"steps", "epochs"}
     names = sorted((set(now) | set(then)) - harmless)
     changes = [f"{name} {then.get(name)} -> {now.get(name)}" for name in names if then.get(name) != now.get(name)]

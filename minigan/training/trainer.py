@@ -25,7 +25,7 @@ SAMPLE_BATCH = 256  # images made at a time, so that a large sample needs no lar
 
 
 class Losses(NamedTuple):
-    """Losses of one step, 0-d arrays; `g` is None where the generator was not updated."""
+    """Losses of one step without penalties, 0-d arrays; `g` is None where the generator was not updated."""
 
     d: Array
     g: Array | None
@@ -132,7 +132,7 @@ class Trainer:
                 self.average.update(self.g.ops, self.g.params)
             value = g.value
         self.steps_done += 1
-        return Losses(d.value, value)
+        return Losses(d.loss, value)
 
     def penalised(self, step: int) -> Gan:
         """The game of a step: with the penalty in every penalty_every-th, as many times as heavy."""
@@ -194,5 +194,6 @@ def _penalty(config: TrainConfig, discriminator: Layer) -> Penalty | None:
         return None
     reason = discriminator.no_second_order()
     if reason is not None:
-        raise UserError(f"penalty {config.penalty}: discriminator, {reason}")
+        flags = " (--norm layer, --norm none)" if config.norm is not None else ""
+        raise UserError(f"penalty {config.penalty}: discriminator, {reason}{flags}")
     return get_penalty(str(config.penalty), float(config.penalty_weight or 0) * config.penalty_every)

@@ -7,6 +7,8 @@ logits u (N, 1).
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from kernels import Ops
 from kernels.types import Array
 
@@ -29,6 +31,7 @@ class DiscriminatorStep(NamedTuple):
     """What a discriminator step leaves: its loss, both logits, and the notes of its pass over real data."""
 
     value: Array  # 0-d, with the penalty
+    loss: Array  # 0-d, without it
     u_real: Array
     u_fake: Array
     cache: Note  # holds the batch statistics that running averages learn from
@@ -56,7 +59,7 @@ def d_grad(
     if gan.penalty is None:
         return step._replace(notes=(made, step.notes))
     penalty = penalty_grad(ops, gan.discriminator, p_d, gan.penalty, x, fake, g)
-    return step._replace(value=step.value + penalty.value, notes=(made, step.notes, penalty.notes))
+    return step._replace(value=np.asarray(step.value + penalty.value), notes=(made, step.notes, penalty.notes))
 
 
 def _adversarial(ops: Ops, gan: Gan, p_d: ParamSet, x: Array, fake: Array, g: ParamSet | None) -> DiscriminatorStep:
@@ -67,14 +70,14 @@ def _adversarial(ops: Ops, gan: Gan, p_d: ParamSet, x: Array, fake: Array, g: Pa
         value, du_real, du_fake = gan.loss.d_loss(u[:n], u[n:])
         if g is not None:
             d.backward(ops, p_d, cache, ops.concat([du_real, du_fake], axis=0), g, need_dx=False)
-        return DiscriminatorStep(value, u[:n], u[n:], cache, (cache, du_real, du_fake))
+        return DiscriminatorStep(value, value, u[:n], u[n:], cache, (cache, du_real, du_fake))
     u_real, cache_real = d.forward(ops, p_d, x)
     u_fake, cache_fake = d.forward(ops, p_d, fake)
     value, du_real, du_fake = gan.loss.d_loss(u_real, u_fake)
     if g is not None:
         d.backward(ops, p_d, cache_real, du_real, g, need_dx=False)
         d.backward(ops, p_d, cache_fake, du_fake, g, need_dx=False)
-    return DiscriminatorStep(value, u_real, u_fake, cache_real, (cache_real, cache_fake, du_real, du_fake))
+    return DiscriminatorStep(value, value, u_real, u_fake, cache_real, (cache_real, cache_fake, du_real, du_fake))
 
 
 def g_grad(

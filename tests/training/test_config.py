@@ -149,3 +149,10 @@ def test_a_wasserstein_critic_is_clipped_and_no_other() -> None:
 def test_adam_has_its_betas_where_the_preset_has_another_optimizer() -> None:
     config = TrainConfig("mlp-small", optimizer="adam").resolved()
     assert (config.beta1, config.beta2) == (0.5, 0.999)
+
+
+@pytest.mark.parametrize(
+    ("bounded", "clip"), [({}, 0.01), ({"penalty": "r1"}, 0.0), ({"weight_norm": "spectral"}, 0.0)]
+)
+def test_a_critic_that_is_bounded_otherwise_is_not_clipped(bounded: dict[str, Any], clip: float) -> None:
+    assert TrainConfig("mlp", loss="wasserstein", **bounded).resolved().weight_clip == clip
