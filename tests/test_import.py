@@ -20,7 +20,7 @@ LEVELS = (
     {"initializers", "data", "viz"},
     {"params"},
     {"layer"},
-    {"layers", "losses", "optim"},
+    {"layers", "losses", "optim", "penalties", "spectral_norm"},
     {"presets", "gradcheck", "summary", "testing"},
     {"training"},
     {"bench"},
