@@ -6,7 +6,7 @@ s_i = |dx_i|^2 over points that lie on or between the data:
     name     points                           v(s)                              weight   source
     wgan-gp  a x + (1 - a) G(z), a ~ U(0, 1)  w (sqrt(s) - 1)^2                     10   Gulrajani et al. 2017, eq. 3
     wgan-gp-one-sided  the same               the same where sqrt(s) > 1, else 0    10   Gulrajani et al., section 4
-    dragan   x + std(x)/2 U(0, 1)             w (sqrt(s) - 1)^2                     10   Kodali et al. 2017, their code
+    dragan   x + std(x)/2 U(0, 1)             w (sqrt(s) - 1)^2                     10   Kodali et al. 2017
     r1       x                                w/2 s                                 10   Mescheder et al. 2018, eq. 9
     r2       G(z)                             w/2 s                                 10   Mescheder et al. 2018, eq. 10
     r1+r2    x and G(z), one batch            w/2 s, each mean by itself            10   Huang et al. 2024, section 2
@@ -116,7 +116,8 @@ def _between(ops: Ops, x_real: Array, x_fake: Array) -> Array:
 def _around(ops: Ops, x_real: Array, _: Array) -> Array:
     """x + std(x)/2 U, a U for each number, the standard deviation that of the batch.
 
-    Deviation: libraries differ here (one U for each sample, a convex combination); this is what the authors' code does.
+    Deviation: no two libraries draw the same points (one U for each sample, a convex combination, a standard deviation
+    for each element); ours are uniform around the data, scaled by the spread of the whole batch.
     """
     noise = ops.random_uniform(x_real.shape, Use.PENALTY)
     half = np.full(len(x_real), x_real.std() / 2, x_real.dtype)
@@ -151,7 +152,7 @@ PENALTIES = {
     for penalty in (
         Penalty("wgan-gp", "Gulrajani et al. 2017, eq. 3", _between, _to_one),
         Penalty("wgan-gp-one-sided", "Gulrajani et al. 2017, section 4; Petzka et al. 2018", _between, _at_most_one),
-        Penalty("dragan", "Kodali et al. 2017; the points as in the authors' code", _around, _to_one),
+        Penalty("dragan", "Kodali et al. 2017; libraries differ in the points, see `_around`", _around, _to_one),
         Penalty("r1", "Mescheder, Geiger and Nowozin 2018, eq. 9", lambda _, x_real, __: x_real, _to_zero),
         Penalty("r2", "Mescheder, Geiger and Nowozin 2018, eq. 10", lambda _, __, x_fake: x_fake, _to_zero),
         Penalty(

@@ -150,7 +150,7 @@ def test_a_zero_input_gradient_has_a_finite_penalty(ops: Ops, name: str) -> None
 
 
 def test_a_layer_norm_with_gain_zero(ops: Ops) -> None:
-    """Its input gradient is zero, what the penalty owes to the gain is not: differences cannot tell, sweeps can."""
+    """The input gradient is zero then: R1, which is even in the gain, has slope 0 there, and WGAN-GP a finite one."""
     net = critics()["softplus, LayerNorm"]()
     p = noisy(net, 0)
     p["layernorm1"]["gamma"][...] = 0

@@ -1,6 +1,6 @@
 """A small toolbox of vector instructions in LLVM's intermediate representation, and what is built of them alone.
 
-`Emitter` is what the micro-kernel is written with; `transpose_block` is what packing turns rows into columns with. Each
+`Emitter` is what the micro-kernel is written with; `transpose_of` makes what packing turns rows into columns with. Each
 intrinsic has a twin in plain Python, which runs with NUMBA_DISABLE_JIT=1.
 """
 

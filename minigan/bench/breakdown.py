@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernels import Ops
+from kernels.cpu import NumbaOps
+from kernels.cpu.winograd_plan import plan, product_flops
 from kernels.types import Array
 
 from ..training.config import TrainConfig
@@ -184,9 +186,6 @@ CONVOLUTIONS: dict[str, Callable[[Mapping[str, Any], Array], tuple[Array, Array,
 
 def _winograd_flops(ops: Ops, name: str, given: Mapping[str, Any], result: Any) -> int:
     """FLOPs of the products between Winograd's transforms; 0 where a convolution goes without them."""
-    from kernels.cpu import NumbaOps
-    from kernels.cpu.winograd_plan import plan, product_flops
-
     x, w, y = CONVOLUTIONS[name](given, result)
     stride, pads = given["stride"], given["pads"]
     if not isinstance(ops, NumbaOps) or not ops.takes_winograd(x.shape, w.shape, y.shape, stride):
