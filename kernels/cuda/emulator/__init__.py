@@ -1,0 +1,11 @@
+"""The runtime on a CPU: the same .cu files and the same launch code, one fiber for each CUDA thread.
+
+from kernels.cuda.emulator import EmulatorRuntime
+runtime = EmulatorRuntime(order="random:7")
+"""
+
+from .build import CompilerMissingError, why_not
+from .guard import guarded
+from .launch import EmulatorRuntime
+
+__all__ = ["CompilerMissingError", "EmulatorRuntime", "guarded", "why_not"]

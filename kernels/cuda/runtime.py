@@ -1,0 +1,126 @@
+"""What launch code is written against: a GPU and the emulator are two runtimes with one interface.
+
+    add = runtime.function("elementwise.cu", "add<float>")              compiled on first use, then kept
+    add((blocks,), (256,), (x, y, out, np.int32(out.size)))              grid, block, arguments
+    gemm((n // 128, m // 128), (256,), arguments, shared_bytes=65536)    dynamic shared memory
+
+Launch code computes grid, block and arguments, and never asks which runtime it has. Launches of one runtime take place
+in the order in which they were asked for; whoever reads a result calls `to_host`, which waits for them.
+
+An argument is a device array of this runtime (the kernel gets the pointer to its first element), None (a null pointer)
+or a NumPy scalar of exactly the parameter's type: np.int32(n) for `int n`, np.float32(x) for `float x`. CuPy hands a
+Python int over as eight bytes and a float as a double, which a kernel with `int` or `float` parameters reads as garbage
+without a word; here it is a TypeError that names the kernel and the argument.
+"""
+
+import abc
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..types import Array
+from ..workspace import Workspace
+
+Dimensions: TypeAlias = Sequence[int]
+"""One to three ints, x first, as CUDA counts them."""
+
+Argument: TypeAlias = Array | np.generic | None
+
+
+class Function(abc.ABC):
+    """A kernel that can be launched."""
+
+    expression: str
+    """What CUDA calls it: "gemm<float, 128, 128, 16, 8, 8>"."""
+
+    @abc.abstractmethod
+    def __call__(
+        self, grid: Dimensions, block: Dimensions, arguments: Sequence[Argument], shared_bytes: int = 0
+    ) -> None:
+        """Launch it (or record the launch, while a capture is open).
+
+        Args:
+            grid: blocks along x, y, z.
+            block: threads along x, y, z; at most 1024 in all.
+            arguments: one for each parameter; see the module's text.
+            shared_bytes: dynamic shared memory of a block; above 48 KiB too, as far as the device goes.
+
+        Raises:
+            TypeError: wrong number or kind of arguments; names the kernel and the argument.
+            ValueError: an array that is not C-contiguous, an impossible grid or block.
+        """
+
+
+class Graph(abc.ABC):
+    """Launches that were captured, to be run again with the same arguments on the same memory."""
+
+    @abc.abstractmethod
+    def launch(self) -> None:
+        """Run all launches again, in their order."""
+
+
+class Runtime(abc.ABC):
+    """A device that runs kernels.
+
+    Attributes:
+        name: for messages: "cuda" or "cuda-emulator".
+        xp: the array module whose arrays are device arrays: cupy or numpy.
+    """
+
+    name: str
+    xp: ModuleType
+
+    @abc.abstractmethod
+    def function(self, file: str, expression: str) -> Function:
+        """A row of `instances.TABLE`, compiled when first asked for; KeyError if there is no such row."""
+
+    @abc.abstractmethod
+    def allocate(self, nbytes: int) -> Array:
+        """`nbytes` bytes of device memory as an array of uint8, aligned for any vector load."""
+
+    def workspace(self) -> Workspace:
+        """A new workspace on this device."""
+        return Workspace(self.allocate)
+
+    @abc.abstractmethod
+    def to_device(self, array: Array) -> Array:
+        """A device array with the contents of a NumPy array."""
+
+    @abc.abstractmethod
+    def to_host(self, array: Array) -> Array:
+        """A NumPy array with the contents of a device array, after all launches before it."""
+
+    @abc.abstractmethod
+    def synchronize(self) -> None:
+        """Wait for all launches; an error of one of them is raised here at the latest."""
+
+    @abc.abstractmethod
+    def begin_capture(self) -> None:
+        """From now on launches are recorded and not run."""
+
+    @abc.abstractmethod
+    def end_capture(self) -> Graph:
+        """What was recorded since `begin_capture`.
+
+        The graph keeps the arrays alive that it was captured with.
+        """
+
+
+def three(kind: str, dimensions: Dimensions) -> tuple[int, int, int]:
+    """Grid or block as three ints; `kind` is the word for the message."""
+    sizes = tuple(int(size) for size in dimensions)
+    if not 1 <= len(sizes) <= 3 or min(sizes) < 1:
+        raise ValueError(f"{kind} {tuple(dimensions)}: one to three sizes of at least 1")
+    x, y, z = (*sizes, 1, 1)[:3]
+    return x, y, z
+
+
+def described(argument: Any) -> str:
+    """An argument in an error message."""
+    if isinstance(argument, np.generic):
+        return f"np.{argument.dtype.name}"
+    if hasattr(argument, "dtype") and hasattr(argument, "shape"):
+        return f"{type(argument).__module__.split('.')[0]} array {argument.dtype} {tuple(argument.shape)}"
+    return f"a Python {type(argument).__name__}"
