@@ -31,10 +31,14 @@ from .layers import (
     Dropout,
     Embedding,
     Flatten,
+    InstanceNorm,
     LayerNorm,
     LeakyReLU,
     MaxPool2d,
+    MinibatchStddev,
+    Pack,
     Parallel,
+    Projection,
     ReLU,
     Reshape,
     Residual,
@@ -226,8 +230,17 @@ def _layer_norm(draw: Draw, shape: Shape) -> Layer:
     return LayerNorm(shape[-1], draw(_norm_eps()), draw(activations()))
 
 
+def _instance_norm(draw: Draw, shape: Shape) -> Layer:
+    return InstanceNorm(shape[-1], draw(_norm_eps()), draw(activations()))
+
+
 def _batch_norm(draw: Draw, shape: Shape) -> Layer:
     return BatchNorm(shape[-1], draw(st.sampled_from((0.1, 0.5, 1.0))), draw(_norm_eps()), draw(activations()))
+
+
+def whole_groups(layer: Layer, n: int) -> int:
+    """A batch size for a layer that couples neighbours: n times as many as it takes together."""
+    return n * (layer.group or 1)
 
 
 def _norm_eps() -> st.SearchStrategy[float]:
@@ -292,6 +305,7 @@ BUILDERS: dict[str, Builder] = {
     "Conv2d": _conv,
     "ConvTranspose2d": _conv_transpose,
     "LayerNorm": _layer_norm,
+    "InstanceNorm": _instance_norm,
     "BatchNorm": _batch_norm,
     "Dropout": _any_shape(st.builds(Dropout, st.sampled_from((0.0, 0.3, 0.8)))),
     "ScaleShift": _any_shape(st.builds(ScaleShift, st.sampled_from((0.5, -2.0)), st.sampled_from((0.0, 1.0)))),
@@ -305,9 +319,10 @@ BUILDERS: dict[str, Builder] = {
 """Kinds that map one array to one array."""
 
 COMPOSITES = ("Sequential", "Parallel", "Concat")
-IMAGE_ONLY = ("Conv2d", "ConvTranspose2d", "Upsample2d", "AvgPool2d", "MaxPool2d")
+IMAGE_ONLY = ("Conv2d", "ConvTranspose2d", "Upsample2d", "AvgPool2d", "MaxPool2d", "InstanceNorm")
 ENLARGING = ("ConvTranspose2d", "Upsample2d")
-KINDS = (*BUILDERS, "Embedding", *COMPOSITES)
+NEIGHBOURS = ("Pack", "MinibatchStddev")
+KINDS = (*BUILDERS, *NEIGHBOURS, "Embedding", "Projection", *COMPOSITES)
 """All that `layers` draws; every layer of `minigan.layers` is among them."""
 
 
@@ -330,8 +345,16 @@ def sequentials(second_order: bool = False) -> st.SearchStrategy[LayerAndShape]:
 @st.composite
 def _layers_of(draw: Draw, kind: str, second_order: bool) -> LayerAndShape:
     if kind in BUILDERS:
-        shape = draw(image_shapes() if kind in IMAGE_ONLY else image_shapes() | feature_shapes())
+        images = image_shapes().filter(lambda shape: _fits(kind, shape))
+        shape = draw(images if kind in IMAGE_ONLY else image_shapes() | feature_shapes())
         return BUILDERS[kind](draw, shape), shape
+    if kind in NEIGHBOURS:
+        shape, size = draw(image_shapes() | feature_shapes()), draw(st.integers(1, 3))
+        whole = kind == "MinibatchStddev" and draw(st.booleans())
+        return (Pack(size) if kind == "Pack" else MinibatchStddev(None if whole else size, draw(_norm_eps()))), shape
+    if kind == "Projection":
+        shape = draw(feature_shapes())
+        return Projection(shape[0], draw(st.integers(LABELS, 5))), (shape, ())
     if kind == "Embedding":
         return Embedding(draw(st.integers(LABELS, 5)), draw(st.integers(1, 4))), ()
     if kind == "Concat":
@@ -341,6 +364,15 @@ def _layers_of(draw: Draw, kind: str, second_order: bool) -> LayerAndShape:
         members = [_member(draw, second_order) for _ in range(draw(st.integers(2, 3)))]
         return Parallel(*(layer for layer, _ in members)), tuple(shape for _, shape in members)
     return _sequential(draw, second_order)
+
+
+def _fits(kind: str, shape: Shape) -> bool:
+    """Whether a layer of this kind can read, and should enlarge, an input of this shape."""
+    if kind not in IMAGE_ONLY:
+        return True
+    if len(shape) != 3 or (kind in ENLARGING and max(shape) > LARGE):
+        return False
+    return kind != "InstanceNorm" or shape[0] * shape[1] > 1
 
 
 def _member(draw: Draw, second_order: bool) -> LayerAndShape:
@@ -359,8 +391,7 @@ def _sequential(draw: Draw, second_order: bool) -> LayerAndShape:
         parts, in_shape, shape = [Parallel(flat, beside[0]), Concat()], (start, beside[1]), (4,)
     kinds = [kind for kind in BUILDERS if not (second_order and kind == "BatchNorm")]
     for kind in draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=4)):
-        fits = kind not in IMAGE_ONLY or (len(shape) == 3 and not (kind in ENLARGING and max(shape) > LARGE))
-        layer = BUILDERS[kind if fits else "Dense"](draw, shape)
+        layer = BUILDERS[kind if _fits(kind, shape) else "Dense"](draw, shape)
         shape = layer.spec(shape)[0]
         parts.append(layer)
     return Sequential(*parts), in_shape

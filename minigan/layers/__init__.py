@@ -6,7 +6,10 @@ from .composite import Concat, Parallel, Residual
 from .conv import Conv2d, ConvTranspose2d
 from .dense import Dense
 from .embedding import Embedding
+from .instance_norm import InstanceNorm
+from .neighbours import MinibatchStddev, Pack
 from .norm import BatchNorm, LayerNorm
+from .projection import Projection
 from .regularisation import Dropout
 from .scale import ScaleShift
 from .shape import AvgPool2d, Flatten, MaxPool2d, Reshape, Upsample2d
@@ -22,11 +25,15 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "InstanceNorm",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
     "MaxPool2d",
+    "MinibatchStddev",
+    "Pack",
     "Parallel",
+    "Projection",
     "ReLU",
     "Reshape",
     "Residual",

@@ -13,7 +13,7 @@ import minigan.layers
 from kernels import Ops
 from minigan.layer import Layer, NoSecondOrderError
 from minigan.params import ParamSet
-from minigan.testing import KINDS, batches, layers, random_inputs, random_like, random_params, seeds
+from minigan.testing import KINDS, batches, layers, random_inputs, random_like, random_params, seeds, whole_groups
 
 EXAMPLES = settings(max_examples=12)
 
@@ -40,7 +40,7 @@ class Case(NamedTuple):
 @st.composite
 def cases(draw: st.DrawFn, kind: str) -> Case:
     layer, in_shape = draw(layers(kind))
-    return Case(layer, in_shape, draw(batches()), draw(seeds()), draw(st.booleans()))
+    return Case(layer, in_shape, whole_groups(layer, draw(batches())), draw(seeds()), draw(st.booleans()))
 
 
 def every_kind(test: Callable[..., None]) -> Callable[..., None]:
@@ -153,7 +153,7 @@ def test_backward_twice_accumulates_twice(case: Case):
     layer.backward(ops, p, sweeps.cache, sweeps.dy, sweeps.g)
     once = Sweeps(case, case.ops(), p, case.x())
     np.testing.assert_allclose(sweeps.g.flat, 2 * once.g.flat, rtol=1e-12, atol=1e-12)
-    if sweeps.ddx is not None and (case.layer.group is not None or not case.train):
+    if sweeps.ddx is not None and (case.layer.no_second_order() is None or not case.train):
         layer.double_backward(ops, p, sweeps.tape, sweeps.ddx, sweeps.second_g)
         np.testing.assert_allclose(sweeps.second_g.flat, 2 * once.second_g.flat, rtol=1e-12, atol=1e-12)
 
@@ -236,7 +236,8 @@ def test_the_spec_knows_the_output(case: Case):
     """out_shape is that of y, and gradients have the shapes of what they belong to."""
     sweeps = Sweeps(case, case.ops(), case.params(), x := case.x())
     out_shape, _ = case.layer.spec(case.in_shape)
-    declared = random_inputs(out_shape, case.batch, 0)
+    packs = case.layer.group if isinstance(case.layer, minigan.layers.Pack) else 1
+    declared = random_inputs(out_shape, case.batch // packs, 0)
     assert [a.shape for a in arrays_in(sweeps.y)] == [a.shape for a in arrays_in(declared)]
     floats = [a.shape for a in arrays_in(x) if np.issubdtype(a.dtype, np.floating)]
     assert [a.shape for a in arrays_in(sweeps.dx)] == floats
@@ -246,18 +247,22 @@ def test_the_spec_knows_the_output(case: Case):
 
 @every_kind
 def test_samples_that_are_not_grouped_do_not_meet(case: Case):
-    """group 1: a batch gives what its samples give one by one; so does every layer in eval mode."""
+    """group m: a batch gives what each m neighbours give by themselves; running statistics couple no samples."""
     layer, p, x = case.layer, case.params(), case.x()
     train = case.train and not has_dropout(layer)
 
     def forward(batch: Any) -> list[np.ndarray]:
         return copies(layer.forward(case.ops(), p, batch, train)[0])
 
-    def sample(value: Any, i: int) -> Any:
-        return tuple(sample(v, i) for v in value) if isinstance(value, tuple) else value[i : i + 1]
+    m = layer.group
+    if m is None and not train and not isinstance(layer, minigan.layers.MinibatchStddev):
+        m = 1
 
-    if layer.group == 1 or not train:
-        alone = [forward(sample(x, i)) for i in range(case.batch)]
+    def group(value: Any, i: int, m: int) -> Any:
+        return tuple(group(v, i, m) for v in value) if isinstance(value, tuple) else value[i : i + m]
+
+    if m is not None:
+        alone = [forward(group(x, i, m)) for i in range(0, case.batch, m)]
         for whole, parts in zip(forward(x), zip(*alone, strict=True), strict=True):
             np.testing.assert_allclose(whole, np.concatenate(parts), rtol=1e-12, atol=1e-12)
 

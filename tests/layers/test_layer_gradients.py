@@ -21,10 +21,14 @@ from minigan.layers import (
     Dropout,
     Embedding,
     Flatten,
+    InstanceNorm,
     LayerNorm,
     LeakyReLU,
     MaxPool2d,
+    MinibatchStddev,
+    Pack,
     Parallel,
+    Projection,
     Reshape,
     Residual,
     Sequential,
@@ -43,6 +47,7 @@ from minigan.testing import (
     random_params,
     seeds,
     sequentials,
+    whole_groups,
 )
 
 NO_SECOND_ORDER = {"BatchNorm", "Embedding"}
@@ -53,7 +58,8 @@ NO_SECOND_ORDER = {"BatchNorm", "Embedding"}
 @given(data=st.data(), n=batches(), seed=seeds())
 def test_gradients(kind: str, data: st.DataObject, n: int, seed: int):
     layer, shape = data.draw(layers(kind, second_order=kind not in NO_SECOND_ORDER), label="layer")
-    report = check_layer(layer, shape, inputs=random_inputs(shape, n, seed), seed=seed).require()
+    inputs = random_inputs(shape, whole_groups(layer, n), seed)
+    report = check_layer(layer, shape, inputs=inputs, seed=seed).require()
     assert report.second_order or kind in NO_SECOND_ORDER or only_labels(shape)
 
 
@@ -80,11 +86,12 @@ def test_batch_norm_in_eval_mode(data: st.DataObject, n: int, seed: int):
 
 
 NORM_SHAPES = [(6,), (3, 2, 4), (1, 5, 3)]
+NORMS = [(norm, shape) for norm in (BatchNorm, LayerNorm) for shape in NORM_SHAPES]
+NORMS += [(InstanceNorm, shape) for shape in NORM_SHAPES[1:]]
 
 
-@pytest.mark.parametrize("shape", NORM_SHAPES)
+@pytest.mark.parametrize(("norm", "shape"), NORMS)
 @pytest.mark.parametrize("act", [None, "tanh", "relu"])
-@pytest.mark.parametrize("norm", [BatchNorm, LayerNorm])
 def test_norms_with_the_eps_that_training_uses(norm: type[Layer], act: str | None, shape: tuple[int, ...]):
     check_layer(norm(shape[-1], eps=1e-5, activation=act), shape, batch=5).require()
 
@@ -135,6 +142,21 @@ CRITICS: dict[str, tuple[Layer, Any]] = {
         ),
         ((4, 3, 2), ()),
     ),
+    "packs, their spread, and one norm a channel": (
+        Sequential(
+            Pack(2), MinibatchStddev(2, 0.01), Conv2d(5, 3, 3, activation="tanh"), InstanceNorm(3, activation="tanh"),
+            MinibatchStddev(None, 0.01), Flatten(), Dense(24, 1), Softplus(),
+        ),
+        (3, 2, 2),
+    ),
+    "the inner product with a label": (
+        Sequential(
+            Parallel(Sequential(Conv2d(2, 3, 3, 2), InstanceNorm(3), Flatten(), Dense(12, 5, "tanh")), Sequential()),
+            Projection(5, 3),
+            Tanh(),
+        ),
+        ((4, 3, 2), ()),
+    ),
     "two images that meet late": (
         Sequential(
             Parallel(Conv2d(1, 2, 3, activation="tanh"), Sequential(Dropout(0.3), Residual(Conv2d(2, 2, 3), SiLU()))),
@@ -153,7 +175,7 @@ CRITICS: dict[str, tuple[Layer, Any]] = {
 
 @pytest.mark.parametrize(("layer", "shape"), CRITICS.values(), ids=CRITICS)
 def test_curved_critics_by_differences(layer: Layer, shape: Any):
-    report = check_layer(layer, shape, inputs=random_inputs(shape, 3, seed=5), directions=10).require()
+    report = check_layer(layer, shape, inputs=random_inputs(shape, 4, seed=5), directions=10).require()
     assert report.second_order
 
 
@@ -175,7 +197,7 @@ def point(layer: Layer, shape: Any, seed: int = 1) -> tuple[Any, ...]:
     """(ops, p, x, dy, ddx) at random; labels have no ddx."""
     ops = kernels.get_ops("numpy", dtype=np.float64, seed=seed)
     p = random_params(layer, shape, seed)
-    x = random_inputs(shape, 3, seed)
+    x = random_inputs(shape, 4, seed)
     dy = random_like(layer.forward(ops, p, x)[0], seed + 1)
     members = x if isinstance(x, tuple) else (x,)
     ddx = tuple(None if np.issubdtype(m.dtype, np.integer) else random_like(m, seed + 2) for m in members)

@@ -16,14 +16,17 @@ from minigan.layers import (
     Dense,
     Dropout,
     Flatten,
+    InstanceNorm,
     LayerNorm,
     MaxPool2d,
+    MinibatchStddev,
+    Pack,
     Residual,
     Sequential,
     SiLU,
     Softplus,
 )
-from minigan.testing import KINDS, batches, layers, random_inputs, random_like, random_params, seeds
+from minigan.testing import KINDS, batches, layers, random_inputs, random_like, random_params, seeds, whole_groups
 
 torch = pytest.importorskip("torch")
 
@@ -85,7 +88,7 @@ def assert_like_torch(layer: Layer, in_shape: Any, batch: int, seed: int, train:
 @given(data=st.data(), n=batches(), seed=seeds())
 def test_outputs_and_gradients(kind: str, train: bool, data: st.DataObject, n: int, seed: int):
     layer, in_shape = data.draw(layers(kind).filter(lambda drawn: not has_dropout(drawn[0])), label="layer")
-    assert_like_torch(layer, in_shape, n, seed, train)
+    assert_like_torch(layer, in_shape, whole_groups(layer, n), seed, train)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +161,13 @@ CRITICS: dict[str, tuple[Layer, tuple[int, ...]]] = {
         Sequential(Conv2d(2, 3, 4, 2, 1), LayerNorm(3), SiLU(), MaxPool2d(1, 2), Flatten(), Dense(3, 1)),
         (4, 3, 2),
     ),
+    "packs, their spread, InstanceNorm": (
+        Sequential(
+            Pack(2), MinibatchStddev(2), Conv2d(5, 3, 3, activation="tanh"), InstanceNorm(3, activation="softplus"),
+            MinibatchStddev(None), Flatten(), Dense(48, 1, "tanh"),
+        ),
+        (4, 3, 2),
+    ),
     "nested Residuals": (
         Sequential(
             Residual(Sequential(Conv2d(2, 2, 3, activation="tanh"), Residual(Sequential(LayerNorm(2), SiLU())))),
@@ -219,10 +229,10 @@ def test_without_the_third_sweep_it_is_far_off(layer: Layer, shape: tuple[int, .
 @given(data=st.data(), n=batches(), seed=seeds())
 def test_gradients_of_gradients_of_any_network(data: st.DataObject, n: int, seed: int):
     """s = <ddx, dx> for a random ddx: all of ds/dx, ds/ddy and ds/dp."""
-    kinds = layers("Sequential", "Residual", "LayerNorm", second_order=True)
+    kinds = layers("Sequential", "Residual", "LayerNorm", "InstanceNorm", "MinibatchStddev", "Pack", second_order=True)
     layer, shape = data.draw(kinds.filter(lambda drawn: not has_dropout(drawn[0])), label="layer")
     ops = kernels.get_ops("numpy", dtype=np.float64)
-    p, x = random_params(layer, shape, seed), random_inputs(shape, n, seed)
+    p, x = random_params(layer, shape, seed), random_inputs(shape, whole_groups(layer, n), seed)
     y, cache = layer.forward(ops, p, x)
     dy, g = random_like(y, seed + 1), p.like()
     dx, tape = layer.backward(ops, p, cache, dy)

@@ -127,6 +127,25 @@ def layer_norm(layer: ours.LayerNorm, p: Tensors, x: Tensor) -> Tensor:
     return activate(z, layer.activation)
 
 
+def instance_norm(layer: ours.InstanceNorm, p: Tensors, x: Tensor) -> Tensor:
+    z = F.instance_norm(nchw(x), None, None, p["gamma"], p["beta"], eps=layer.eps)
+    return activate(nhwc(z), layer.activation)
+
+
+def minibatch_stddev(layer: ours.MinibatchStddev, x: Tensor) -> Tensor:
+    """Group by group, in the words of the definition."""
+    parts = []
+    for group in x.split(layer.group or len(x)):
+        deviation = torch.sqrt(group.var(0, unbiased=False) + layer.eps).mean()
+        parts.append(torch.cat([group, deviation.expand(*group.shape[:-1], 1)], dim=-1))
+    return torch.cat(parts)
+
+
+def projection(p: Tensors, f: Tensor, labels: Tensor) -> Tensor:
+    rows = F.embedding(labels, p["embed"]["W"])
+    return F.linear(f, p["head"]["W"].T, p["head"]["b"]) + (f * rows).sum(1, keepdim=True)
+
+
 def pool(function: Callable[..., Tensor], layer: Any, x: Tensor) -> Tensor:
     return nhwc(function(nchw(x), layer.kernel, layer.stride))
 
@@ -150,6 +169,14 @@ def twin(layer: Layer, p: Tensors, x: Any, train: bool = True) -> Any:
             return batch_norm(layer, p, x, train)
         case ours.LayerNorm():
             return layer_norm(layer, p, x)
+        case ours.InstanceNorm():
+            return instance_norm(layer, p, x)
+        case ours.MinibatchStddev():
+            return minibatch_stddev(layer, x)
+        case ours.Pack():
+            return torch.stack([torch.cat(list(pack), dim=-1) for pack in x.split(layer.group)])
+        case ours.Projection():
+            return projection(p, *x)
         case ours.Embedding():
             return F.embedding(x, p["W"])
         case ours.AvgPool2d():
