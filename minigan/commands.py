@@ -119,7 +119,7 @@ def presets(name: str, data: str, width: float) -> int:
         raise UserError(f"--data: expected one of {', '.join(SHAPES)}, got {data}")
     preset = get_preset(name)
     recipe = preset.recipe
-    generator, discriminator = preset.networks(Options(SHAPES[data], recipe.latent_dim, width, recipe.norm))
+    networks = preset.networks(Options(SHAPES[data], recipe.latent_dim, width, recipe.norm))
     print(f"{preset.name}: {preset.summary}\nsource: {preset.source}")
     settings = {"loss": recipe.loss, "optimizer": recipe.optimizer, "lr": recipe.lr, "batch size": recipe.batch_size}
     if recipe.optimizer == "adam":
@@ -131,8 +131,8 @@ def presets(name: str, data: str, width: float) -> int:
         settings |= {"penalty": recipe.penalty, "penalty weight": get_penalty(recipe.penalty).weight}
     settings |= {"weight norm": recipe.weight_norm} if recipe.weight_norm != "none" else {}
     print("recipe: " + "; ".join(f"{key} {value}" for key, value in settings.items()) + "\n")
-    print(table("generator", generator, (recipe.latent_dim,), recipe.batch_size) + "\n")
-    print(table("discriminator", discriminator, SHAPES[data], recipe.batch_size))
+    tables = (table(player, *network, recipe.batch_size) for player, network in networks.items())
+    print("\n\n".join(tables))
     return 0
 
 

@@ -201,9 +201,10 @@ def test_a_lazy_penalty_counts_as_many_times() -> None:
     """Every third update has it, three times as heavy, so that it weighs the same over a run."""
     config = {"penalty": "r1", "penalty_weight": 2.0, "norm": "none", "width": 0.05, "backend": "numpy"}
     lazy = Trainer(TrainConfig("dcgan", penalty_every=3, **config), (8, 8, 1))
-    assert [getattr(lazy.penalised(step).penalty, "weight", None) for step in range(4)] == [6.0, None, None, 6.0]
+    penalties = [lazy.algorithm.penalised(step).penalty for step in range(4)]
+    assert [getattr(penalty, "weight", None) for penalty in penalties] == [6.0, None, None, 6.0]
     always = Trainer(TrainConfig("dcgan", **config), (8, 8, 1))
-    assert [always.penalised(step).penalty.weight for step in range(2)] == [2.0, 2.0]
+    assert [always.algorithm.penalised(step).penalty.weight for step in range(2)] == [2.0, 2.0]
 
 
 class Once(LeakyReLU):

@@ -178,7 +178,7 @@ def test_a_step_of_the_trainer_taken_by_hand(weight_norm: str):
         penalty="r1+r2", penalty_weight=0.5, penalty_every=2, weight_norm=weight_norm, loss="hinge",
     )  # fmt: skip
     trainer, start = Trainer(config, (8, 8, 1)), Trainer(config, (8, 8, 1))
-    p_g, p_d, gan = start.params_g, start.params_d, start.gan
+    p_g, p_d, gan = start.params_g, start.params_d, start.algorithm.gan
     sn = SpectralNorm(p_d, config.seed) if weight_norm == "spectral" else None
     ops, rng = kernels.get_ops("numpy"), np.random.default_rng(0)
     for step in range(4):

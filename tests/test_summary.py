@@ -12,14 +12,15 @@ DIGITS = SHAPES["mnist5k"]
 
 
 def dcgan() -> tuple[Layer, Layer]:
-    return PRESETS["dcgan"].networks(Options(DIGITS, 100, norm="batch"))
+    networks = PRESETS["dcgan"].networks(Options(DIGITS, 100, norm="batch"))
+    return networks["generator"].layer, networks["discriminator"].layer
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_parameter_that_is_made_is_counted(preset: str) -> None:
     recipe = PRESETS[preset].recipe
     networks = PRESETS[preset].networks(Options(DIGITS, recipe.latent_dim, 0.1, recipe.norm))
-    for network, in_shape in zip(networks, ((recipe.latent_dim,), DIGITS), strict=True):
+    for network, in_shape in networks.values():
         p = network.init(0, in_shape)
         rows = summarize(network, in_shape)
         assert sum(row.parameters for row in rows) == sum(view.size for view in p.trainable().values()) == p.count

@@ -41,9 +41,8 @@ def linear_layers(preset: str) -> Iterator[tuple[str, str, LinearLayer, Shape]]:
     """(player, path, layer, shape of its input) of every layer with products in a preset's networks."""
     recipe = PRESETS[preset].recipe
     networks = PRESETS[preset].networks(Options(DATA_SHAPE, recipe.latent_dim, 1.0, recipe.norm))
-    shapes = ((recipe.latent_dim,), DATA_SHAPE)
-    for player, network, shape in zip(("generator", "discriminator"), networks, shapes, strict=True):
-        for path, layer, in_shape in leaves(network, shape):
+    for player, network in networks.items():
+        for path, layer, in_shape in leaves(*network):
             if isinstance(layer, LinearLayer):
                 yield player, path, layer, in_shape
 

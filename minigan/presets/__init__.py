@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from ..errors import UserError
 from .convolutional import DCGAN, LSGAN, LUCIC, SNGAN, WGAN_GP
 from .dense import DENSE_WIDE, MLP, MLP_SMALL
-from .preset import ADAM_BETAS, NO_PENALTY, NORMS, WEIGHT_NORMS, Options, Preset, Recipe
+from .preset import ADAM_BETAS, NO_PENALTY, NORMS, WEIGHT_NORMS, Network, Options, Preset, Recipe
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset for preset in (MLP, MLP_SMALL, DCGAN, WGAN_GP, SNGAN, LSGAN, LUCIC, DENSE_WIDE)
@@ -34,6 +34,7 @@ __all__ = [
     "NO_PENALTY",
     "PRESETS",
     "WEIGHT_NORMS",
+    "Network",
     "Options",
     "Preset",
     "Recipe",

@@ -14,7 +14,7 @@ from ..layers import (
     ScaleShift,
     Sequential,
 )
-from .preset import Options, Preset, Recipe, norm_layers
+from .preset import Networks, Options, Preset, Recipe, adversaries, norm_layers
 
 
 def _quarter(options: Options) -> tuple[int, int]:
@@ -23,7 +23,7 @@ def _quarter(options: Options) -> tuple[int, int]:
     return pair((max(height // 4, 1), max(width // 4, 1)), "image size/4")
 
 
-def _dcgan(options: Options) -> tuple[Layer, Layer]:
+def _dcgan(options: Options) -> Networks:
     (height, width), channels = _quarter(options), options.data_shape[2]
     wide, narrow = options.units(128), options.units(64)
     generator = Sequential(
@@ -41,10 +41,10 @@ def _dcgan(options: Options) -> tuple[Layer, Layer]:
         Flatten(),
         Dense(-(-options.data_shape[0] // 4) * -(-options.data_shape[1] // 4) * wide, 1),
     )
-    return generator, discriminator
+    return adversaries(options, generator, discriminator)
 
 
-def _lsgan(options: Options) -> tuple[Layer, Layer]:
+def _lsgan(options: Options) -> Networks:
     hidden, pixels = options.units(128), math.prod(options.data_shape)
     layers: list[Layer] = []
     size = options.latent_dim
@@ -57,10 +57,11 @@ def _lsgan(options: Options) -> tuple[Layer, Layer]:
     for units in map(options.units, (64, 128, 256, 512)):
         layers.append(Conv2d(channels, units, 5, stride=2, activation="leaky_relu"))
         height, width, channels = -(-height // 2), -(-width // 2), units
-    return generator, Sequential(*layers, Flatten(), Dense(height * width * channels, 1))
+    discriminator = Sequential(*layers, Flatten(), Dense(height * width * channels, 1))
+    return adversaries(options, generator, discriminator)
 
 
-def _lucic(options: Options) -> tuple[Layer, Layer]:
+def _lucic(options: Options) -> Networks:
     (height, width), channels, norm = _quarter(options), options.data_shape[2], options.norm
     hidden, wide, narrow = options.units(1024), options.units(128), options.units(64)
     bias = norm == "none"
@@ -84,7 +85,7 @@ def _lucic(options: Options) -> tuple[Layer, Layer]:
         *norm_layers(norm, hidden, "leaky_relu"),
         Dense(hidden, 1),
     )
-    return generator, discriminator
+    return adversaries(options, generator, discriminator)
 
 
 DCGAN = Preset(

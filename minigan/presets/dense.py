@@ -4,7 +4,7 @@ import math
 
 from ..layer import Layer
 from ..layers import Dense, Flatten, Reshape, Sequential
-from .preset import Options, Preset, Recipe
+from .preset import Networks, Options, Preset, Recipe, adversaries
 
 
 def _last(options: Options, size: int) -> list[Layer]:
@@ -15,7 +15,7 @@ def _last(options: Options, size: int) -> list[Layer]:
     return [Dense(size, pixels)]
 
 
-def _dense_wide(options: Options) -> tuple[Layer, Layer]:
+def _dense_wide(options: Options) -> Networks:
     hidden, pixels = options.units(7 * 7 * 256), math.prod(options.data_shape)
     generator = Sequential(
         Dense(options.latent_dim, hidden, "relu"),
@@ -25,7 +25,7 @@ def _dense_wide(options: Options) -> tuple[Layer, Layer]:
     )
     critic = options.units(4 * 4 * 256)
     discriminator = Sequential(Flatten(), Dense(pixels, critic, "leaky_relu"), Dense(critic, 1))
-    return generator, discriminator
+    return adversaries(options, generator, discriminator)
 
 
 def _generator(options: Options, published: tuple[int, ...]) -> Layer:
@@ -48,12 +48,12 @@ def _discriminator(options: Options) -> Layer:
     return Sequential(*layers, Dense(size, 1))
 
 
-def _mlp(options: Options) -> tuple[Layer, Layer]:
-    return _generator(options, (128, 256, 512, 1024)), _discriminator(options)
+def _mlp(options: Options) -> Networks:
+    return adversaries(options, _generator(options, (128, 256, 512, 1024)), _discriminator(options))
 
 
-def _mlp_small(options: Options) -> tuple[Layer, Layer]:
-    return _generator(options, (128, 256, 512)), _discriminator(options)
+def _mlp_small(options: Options) -> Networks:
+    return adversaries(options, _generator(options, (128, 256, 512)), _discriminator(options))
 
 
 DENSE_WIDE = Preset(

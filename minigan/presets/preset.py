@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
 
 from kernels.types import Shape
 
@@ -72,6 +73,25 @@ class Options:
         return max(2, round(published * self.width))
 
 
+class Network(NamedTuple):
+    """A player's network, and the shape of its input without the batch axis."""
+
+    layer: Layer
+    in_shape: Any
+
+
+Networks: TypeAlias = dict[str, Network]
+"""The networks of a preset by the names of the players."""
+
+
+def adversaries(options: Options, generator: Layer, discriminator: Layer) -> Networks:
+    """The two players of a GAN."""
+    return {
+        "generator": Network(generator, (options.latent_dim,)),
+        "discriminator": Network(discriminator, options.data_shape),
+    }
+
+
 @dataclass(frozen=True)
 class Preset:
     """A ready-made GAN.
@@ -80,7 +100,7 @@ class Preset:
         name: what the user types.
         summary: one line.
         source: where networks and recipe come from.
-        build: makes (generator, discriminator).
+        build: makes the networks.
         recipe: the defaults.
         takes_points: whether it can learn 2-D points too; else images only.
         last_bias: path of the discriminator's last bias, whose gradient is zero by construction under the losses of
@@ -90,13 +110,13 @@ class Preset:
     name: str
     summary: str
     source: str
-    build: Callable[[Options], tuple[Layer, Layer]]
+    build: Callable[[Options], Networks]
     recipe: Recipe
     last_bias: str
     takes_points: bool = False
 
-    def networks(self, options: Options) -> tuple[Layer, Layer]:
-        """(generator, discriminator), checked to fit together.
+    def networks(self, options: Options) -> Networks:
+        """The networks, checked to fit together.
 
         Raises:
             UserError: the preset cannot make data of that shape, or has no such norm.
@@ -108,15 +128,16 @@ class Preset:
             raise UserError(f"{self.name} {has}; got norm {options.norm}")
         if options.norm is not None and options.norm not in NORMS:
             raise UserError(f"norm: expected one of {', '.join(NORMS)}, got {options.norm}")
-        generator, discriminator = self.build(options)
-        made, _ = generator.spec((options.latent_dim,))
+        networks = self.build(options)
+        made = networks["generator"].layer.spec(networks["generator"].in_shape)[0]
         if made != options.data_shape:
             raise UserError(
                 f"{self.name} cannot make images of {'x'.join(map(str, options.data_shape))}: its generator doubles "
                 f"the size twice and would give {'x'.join(map(str, made))}; use a height and width divisible by 4"
             )
-        discriminator.spec(options.data_shape)
-        return generator, discriminator
+        for network in networks.values():
+            network.layer.spec(network.in_shape)
+        return networks
 
     def zero_gradient(self, loss: str) -> tuple[str, ...]:
         """Discriminator parameters whose gradient is zero by construction under this loss."""

@@ -4,52 +4,57 @@ from typing import Any
 
 import numpy as np
 
-from kernels import Ops, Use
+from kernels import Ops
 from kernels.types import Array
 
 from ..layer import Layer, Params, Sequential
+from .algorithm import Batch, Passes
 from .trainer import Trainer
-from .updates import d_grad, g_grad
 
 
 class NonFiniteError(RuntimeError):
     """Training stopped because a gradient held a NaN or an infinity; the message names where it first shows."""
 
 
-def first_non_finite(trainer: Trainer, x: Array) -> str:
-    """Replay the last step on x and name what first held a NaN or an infinity.
+def first_non_finite(trainer: Trainer, x: Array, labels: Array | None = None) -> str:
+    """Replay the last step on a batch and name what first held a NaN or an infinity.
 
-    The weights are those after the step, in which the update that failed was left out; where the other player's update
+    The weights are those after the step, in which the update that failed was left out; where another player's update
     has cured the cause, the answer says so.
     """
     if not np.isfinite(x).all():
         return "the batch of real data itself"
-    p_d = trainer.d.effective(iterate=False)
-    step, z_shape = trainer.steps_done - 1, (len(x), int(trainer.config.latent_dim or 0))
+    batch = Batch(trainer.steps_done - 1, x, labels)
     # The players share one stream of random numbers, so from the start of the step each draws what it drew then.
-    trainer.d.ops.begin_step(step)
-    for player, use in ((trainer.d, Use.LATENT_D), (trainer.g, Use.LATENT_G)):
-        ops = player.ops
+    trainer.rewind(batch.step)
+    for update in trainer.algorithm.updates:
+        ops = trainer.players[update.players[0]].ops
         ops.workspace.reset()
-        z = ops.random_normal(z_shape, use)
-        found, fake = _first_bad_layer(ops, trainer.generator, trainer.params_g, z, "generator")
-        for name, batch in (("real", x), ("fake", fake)):
-            if found is None:
-                found, _ = _first_bad_layer(ops, trainer.discriminator, p_d, batch, "discriminator")
-                found = found and f"{found}, on {name} data"
+        found = _first_bad_output(ops, trainer.algorithm.passes(update, batch))
         if found is not None:
             return f"the output of {found}"
-    gradients = ((d_grad, trainer.d, Use.LATENT_D, "discriminator"), (g_grad, trainer.g, Use.LATENT_G, "generator"))
-    gan = trainer.penalised(step)
-    trainer.d.ops.begin_step(step)
-    for gradient, player, use, name in gradients:
-        player.ops.workspace.reset()
-        z = player.ops.random_normal(z_shape, use)
-        gradient(player.ops, gan, trainer.params_g, p_d, x, z, player.zero_grad())
-        for path, g in reversed(player.grads.trainable().items()):
-            if not np.isfinite(g).all():
-                return f"the gradient of {name}/{path}"
+    trainer.rewind(batch.step)
+    for update in trainer.algorithm.updates:
+        trainer.evaluate(update, batch, replay=True)
+        for name in reversed(update.players):
+            for path, g in reversed(trainer.players[name].grads.trainable().items()):
+                if not np.isfinite(g).all():
+                    return f"the gradient of {name}/{path}"
     return "nothing that shows again when the step is repeated"
+
+
+def _first_bad_output(ops: Ops, passes: Passes) -> str | None:
+    """Path and remark of the first leaf in a series of passes whose output is not finite."""
+    run = next(passes, None)
+    while run is not None:
+        found, y = _first_bad_layer(ops, run.network, run.params, run.x, run.path)
+        if found is not None:
+            return found + run.remark
+        try:
+            run = passes.send(y)
+        except StopIteration:
+            return None
+    return None
 
 
 def _first_bad_layer(ops: Ops, layer: Layer, p: Params, x: Any, path: str) -> tuple[str | None, Any]:

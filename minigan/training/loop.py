@@ -1,19 +1,19 @@
 """The loop of a run: batches in, updates, and all that is logged, drawn and saved on the way."""
 
 import time
+from typing import Any
 
 import numpy as np
 
 from ..data import Batches
 from ..errors import UserError
-from ..losses import realness
 from .checkpoint import NonFiniteStateError, save
 from .diagnose import NonFiniteError, first_non_finite
 from .interrupt import StopRequest
 from .pictures import Pictures
 from .progress import Progress
 from .run_dir import RunDirectory
-from .trainer import Losses, Trainer
+from .trainer import Trainer
 
 
 @np.errstate(over="ignore", invalid="ignore")  # the optimizers' guard sees what overflows, NonFiniteError explains it
@@ -46,9 +46,10 @@ def train(
             record = _record(trainer, batches, losses, meter.rate(step))
             run.append_metrics(record)
             progress.log(record)
-        if trainer.g.skipped or trainer.d.skipped:
+        failed = trainer.skipped
+        if failed is not None:
             _save(run, trainer, prune=False)
-            raise NonFiniteError(_explain(run, trainer, first_non_finite(trainer, x)))
+            raise NonFiniteError(_explain(run, trainer, failed, first_non_finite(trainer, x, labels)))
         if _due(config.sample_every, step, last):
             pictures.sample_grid()
         if _due(config.checkpoint_every, step, last):
@@ -91,23 +92,14 @@ def _save(run: RunDirectory, trainer: Trainer, prune: bool = True) -> None:
         ) from error
 
 
-def _record(trainer: Trainer, batches: Batches, losses: Losses, rate: float) -> dict[str, float | int | None]:
-    """One line of metrics.jsonl; see `realness` for d_real and d_fake."""
-    assert trainer.logits is not None
-    d_real, d_fake = realness(trainer.gan.loss, *trainer.logits)
-    return {
-        "step": trainer.steps_done,
-        "epoch": batches.epoch(trainer.steps_done - 1),
-        "loss_d": float(losses.d),
-        "loss_g": None if losses.g is None else float(losses.g),
-        "d_real": d_real,
-        "d_fake": d_fake,
-        "images_per_second": rate,
-    }
+def _record(trainer: Trainer, batches: Batches, losses: Any, rate: float) -> dict[str, float | int | None]:
+    """One line of metrics.jsonl."""
+    named = {f"loss_{name}": None if value is None else float(value) for name, value in losses._asdict().items()}
+    place = {"step": trainer.steps_done, "epoch": batches.epoch(trainer.steps_done - 1)}
+    return {**place, **named, **trainer.algorithm.beliefs(), "images_per_second": rate}
 
 
-def _explain(run: RunDirectory, trainer: Trainer, place: str) -> str:
-    who = "discriminator" if trainer.d.skipped else "generator"
+def _explain(run: RunDirectory, trainer: Trainer, who: str, place: str) -> str:
     return (
         f"stopped at step {trainer.steps_done}: the {who}'s gradient is not finite; first seen in {place}. "
         "The weights from before that update are saved; start anew with a lower --lr or with --gradient-clip 1, or set "

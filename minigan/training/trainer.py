@@ -1,6 +1,6 @@
-"""The Trainer: a GAN that learns batch by batch. What a run adds (files, progress) is in `minigan.training.loop`."""
+"""The Trainer: a preset that learns batch by batch. What a run adds (files, progress) is in `minigan.training.loop`."""
 
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -11,28 +11,20 @@ from kernels.types import Array, Shape
 from ..data import load
 from ..errors import UserError
 from ..layer import Layer
-from ..losses import get_loss
 from ..optim import MovingAverage
 from ..params import ParamSet
-from ..penalties import Penalty, get_penalty
-from ..presets import NO_PENALTY, Options, get_preset
+from ..presets import Network, Options, get_preset
+from .adversarial import Adversarial
+from .algorithm import Batch, Outcome, Update
 from .checkpoint import Checkpoint, check_matches, restore
 from .config import TrainConfig
 from .player import Player
-from .updates import Gan, d_grad, g_grad
 
 SAMPLE_BATCH = 256  # images made at a time, so that a large sample needs no large workspace
 
 
-class Losses(NamedTuple):
-    """Losses of one step without penalties, 0-d arrays; `g` is None where the generator was not updated."""
-
-    d: Array
-    g: Array | None
-
-
 class Trainer:
-    """Both players of a preset and the state of their game.
+    """The players of a preset, the algorithm by which they learn, and the state of both.
 
         trainer = Trainer(TrainConfig(preset="dcgan", batch_size=64, seed=0))
         losses = trainer.step(x)              x (N, H, W, C) float32 in [-1, 1]
@@ -59,19 +51,21 @@ class Trainer:
         if self.total_steps is None and config.schedule != "constant":
             raise UserError(f"schedule {config.schedule} needs the number of steps")
         options = Options(self.data_shape, config.latent_dim, config.width, config.norm)
-        generator, discriminator = get_preset(config.preset).networks(options)
-        self.gan = Gan(generator, discriminator, get_loss(str(config.loss), config.label_smoothing))
-        self._penalty = _penalty(config, discriminator)
+        networks = get_preset(config.preset).networks(options)
         self._rng = CounterRng(config.seed)
-        lr = float(config.lr or 0)
-        self.g = Player("generator", generator, (config.latent_dim,), self._ops(), config, config.lr_g or lr)
-        lr_d, clip = config.lr_d or lr, config.weight_clip or 0.0
-        sn = config.weight_norm == "spectral"
-        self.d = Player("discriminator", discriminator, self.data_shape, self._ops(), config, lr_d, clip, sn)
-        self.average = MovingAverage(self.g.params, config.ema) if config.ema else None
+        self.players = {name: self._player(name, network) for name, network in networks.items()}
+        self.algorithm = Adversarial(config, self.players)
+        maker = self.players[self.algorithm.maker]
+        self.average = MovingAverage(maker.params, config.ema) if config.ema else None
         self._sampling = kernels.get_ops(config.backend, seed=config.seed)
         self.steps_done = 0
-        self.logits: tuple[Array, Array] | None = None
+
+    def _player(self, name: str, network: Network) -> Player:
+        """A player with its own rate; a discriminator may have its weights clipped or normalised too."""
+        config, judges = self.config, name == "discriminator"
+        lr = (config.lr_d if judges else config.lr_g) or float(config.lr or 0)
+        clip, sn = (config.weight_clip or 0.0, config.weight_norm == "spectral") if judges else (0.0, False)
+        return Player(name, network.layer, network.in_shape, self._ops(), config, lr, clip, sn)
 
     def _ops(self) -> kernels.Ops:
         """Operations with a workspace of their own on the common stream of random numbers."""
@@ -81,14 +75,24 @@ class Trainer:
             raise UserError(f"backend: {error}") from None
 
     @property
+    def g(self) -> Player:
+        """The generator, as a player."""
+        return self.players["generator"]
+
+    @property
+    def d(self) -> Player:
+        """The discriminator, as a player."""
+        return self.players["discriminator"]
+
+    @property
     def generator(self) -> Layer:
         """The generator's network."""
-        return self.gan.generator
+        return self.g.network
 
     @property
     def discriminator(self) -> Layer:
         """The discriminator's network."""
-        return self.gan.discriminator
+        return self.d.network
 
     @property
     def params_g(self) -> ParamSet:
@@ -100,8 +104,10 @@ class Trainer:
         """The discriminator's parameters."""
         return self.d.params
 
-    def step(self, x: Array, labels: Array | None = None) -> Losses:
-        """One discriminator update with the real batch x and, every n_critic-th call, one generator update.
+    def step(self, x: Array, labels: Array | None = None) -> Any:
+        """Every update of the algorithm that is due, on the real batch x; returns its losses, a named tuple.
+
+        A GAN's are (d, g): one update of the discriminator and, every n_critic-th call, one of the generator.
 
         Args:
             x: (N, *data_shape), float32, C-contiguous, images in [-1, 1].
@@ -112,31 +118,39 @@ class Trainer:
         """
         if x.shape[1:] != self.data_shape or x.dtype != np.float32 or not len(x):
             raise ValueError(f"step: expected float32 {('N', *self.data_shape)}, got {x.dtype} {x.shape}")
-        assert self.config.n_critic is not None
         step, total = self.steps_done, self.total_steps or 1
-        z_shape = (len(x), int(self.config.latent_dim or 0))
-        self.d.ops.begin_step(step)
-        z = self.d.ops.random_normal(z_shape, Use.LATENT_D)
-        p_d = self.d.effective(iterate=True)
-        d = d_grad(self.d.ops, self.penalised(step), self.g.params, p_d, x, z, self.d.zero_grad())
-        self.d.apply(step, total, d.cache)
-        self.logits = d.u_real, d.u_fake
-        value = None
-        if (step + 1) % self.config.n_critic == 0:
-            self.g.ops.workspace.reset()
-            z = self.g.ops.random_normal(z_shape, Use.LATENT_G)
-            p_d = self.d.effective(iterate=False)
-            g = g_grad(self.g.ops, self.gan, self.g.params, p_d, x, z, self.g.zero_grad())
-            self.g.apply(step, total, g.cache)
-            if self.average is not None:
-                self.average.update(self.g.ops, self.g.params)
-            value = g.value
+        batch = Batch(step, x, labels)
+        losses: dict[str, Array] = {}
+        self._rng.begin(step)
+        for update in self.algorithm.updates:
+            if (step + 1) % update.every:
+                continue
+            outcome = self.evaluate(update, batch)
+            for name in update.players:
+                self.players[name].apply(step, total, outcome.caches[name])
+            if self.average is not None and self.algorithm.maker in update.players:
+                maker = self.players[self.algorithm.maker]
+                self.average.update(maker.ops, maker.params)
+            losses |= outcome.losses
         self.steps_done += 1
-        return Losses(d.loss, value)
+        return self.algorithm.losses(**losses)
 
-    def penalised(self, step: int) -> Gan:
-        """The game of a step: with the penalty in every penalty_every-th, as many times as heavy."""
-        return self.gan._replace(penalty=None if step % self.config.penalty_every else self._penalty)
+    def evaluate(self, update: Update, batch: Batch, replay: bool = False) -> Outcome:
+        """The gradient of an update, left in its players' `grads`."""
+        for name in update.players:
+            self.players[name].ops.workspace.reset()
+            self.players[name].zero_grad()
+        return update.gradient(batch, replay)
+
+    @property
+    def skipped(self) -> str | None:
+        """The first player, in the order of the updates, of which one was left out as not finite; None is good."""
+        names = (name for update in self.algorithm.updates for name in update.players)
+        return next((name for name in names if self.players[name].skipped), None)
+
+    def rewind(self, step: int) -> None:
+        """Back to the random numbers of the start of a step."""
+        self._rng.begin(step)
 
     def latents(self, count: int, seed: int | None = None, use: Use = Use.SAMPLE) -> Array:
         """`count` latents (count, Z), float32, a function of the seed alone (by default the run's)."""
@@ -149,17 +163,18 @@ class Trainer:
 
     def generate(self, z: Array) -> Array:
         """G(z) in eval mode for latents z (count, Z), copied out of the workspace; images are clipped to [-1, 1]."""
-        params = self.g.params if self.average is None else self.average.params
+        maker = self.players[self.algorithm.maker]
+        params = maker.params if self.average is None else self.average.params
         images = np.empty((len(z), *self.data_shape), np.float32)
         for start in range(0, len(z), SAMPLE_BATCH):
             self._sampling.workspace.reset()
             part = np.ascontiguousarray(z[start : start + SAMPLE_BATCH])
-            images[start : start + SAMPLE_BATCH] = self.generator.forward(self._sampling, params, part, train=False)[0]
+            images[start : start + SAMPLE_BATCH] = maker.network.forward(self._sampling, params, part, train=False)[0]
         return images.clip(-1, 1) if len(self.data_shape) == 3 else images
 
     def checkpoint(self) -> Checkpoint:
         """The whole state, as views: save it before the next step."""
-        counts = {"generator": self.g.optimizer.count, "discriminator": self.d.optimizer.count}
+        counts = {name: player.optimizer.count for name, player in self.players.items()}
         extra = {"updates": counts, "data_shape": list(self.data_shape)}
         return Checkpoint(self.steps_done, self.config.preset, self.config.to_dict(), self._tensors(), extra)
 
@@ -168,32 +183,19 @@ class Trainer:
         if checkpoint.preset != self.config.preset:
             raise UserError(f"the checkpoint is of preset {checkpoint.preset}, this run is of {self.config.preset}")
         counts = checkpoint.extra.get("updates", {})
-        if set(counts) != {"generator", "discriminator"}:
+        if set(counts) != set(self.players):
             raise UserError(f"the checkpoint of step {checkpoint.step} does not say how many updates were done")
         tensors = self._tensors()
         check_matches(checkpoint, {name: (view.shape, view.dtype) for name, view in tensors.items()})
         restore(tensors, checkpoint)
-        self.g.optimizer.count = int(counts["generator"])
-        self.d.optimizer.count = int(counts["discriminator"])
+        for name, player in self.players.items():
+            player.optimizer.count = int(counts[name])
         self.steps_done = checkpoint.step
 
     def _tensors(self) -> dict[str, Array]:
-        tensors = self.g.tensors() | self.d.tensors()
+        tensors: dict[str, Array] = {}
+        for player in self.players.values():
+            tensors |= player.tensors()
         if self.average is not None:
             tensors |= {f"average/{path}": view for path, view in self.average.params.named.items()}
         return tensors
-
-
-def _penalty(config: TrainConfig, discriminator: Layer) -> Penalty | None:
-    """The penalty of a resolved configuration, at the weight of the steps that have it.
-
-    Raises:
-        UserError: a gradient penalty is not defined through this discriminator.
-    """
-    if config.penalty == NO_PENALTY:
-        return None
-    reason = discriminator.no_second_order()
-    if reason is not None:
-        flags = " (--norm layer, --norm none)" if config.norm is not None else ""
-        raise UserError(f"penalty {config.penalty}: discriminator, {reason}{flags}")
-    return get_penalty(str(config.penalty), float(config.penalty_weight or 0) * config.penalty_every)

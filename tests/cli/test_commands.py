@@ -177,7 +177,7 @@ def test_a_preset_is_laid_out(preset: str, minigan: CommandLine) -> None:
     assert f"loss {recipe.loss}; optimizer {recipe.optimizer}; lr {recipe.lr}; batch size {recipe.batch_size}" in out
     options = Options(SHAPES["cifar10"], recipe.latent_dim, 1.0, recipe.norm)
     totals = []
-    for network, in_shape in zip(PRESETS[preset].networks(options), ((recipe.latent_dim,), (32, 32, 3)), strict=True):
+    for network, in_shape in PRESETS[preset].networks(options).values():
         spec = network.spec(in_shape)[1]
         totals.append(sum(int(np.prod(p.shape)) for layer in spec.values() for p in layer.values() if p.trainable))
     assert [int(total.replace(",", "")) for total in re.findall(r"total +([\d,]+)", out)] == totals

@@ -71,9 +71,7 @@ def options(preset: str, shape: Shape = DIGITS, width: float = 1.0, **choice: st
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_published_sizes(preset: str) -> None:
     counts = []
-    for network, in_shape in zip(
-        PRESETS[preset].networks(options(preset)), ((PRESETS[preset].recipe.latent_dim,), DIGITS), strict=True
-    ):
+    for network, in_shape in PRESETS[preset].networks(options(preset)).values():
         parameters = walk(network.spec(in_shape)[1])
         counts.append(sum(math.prod(param.shape) for _, param in parameters if param.trainable))
     assert tuple(counts) == SIZES[preset]
@@ -86,7 +84,7 @@ def test_images_of_every_size_divisible_by_4_are_made_and_judged(preset: str, sh
     """G makes (N, H, W, C) and D one logit a sample; only lsgan's linear output may leave [-1, 1]."""
     for choice in NORMS if PRESETS[preset].recipe.norm is not None else [None]:
         chosen = options(preset, shape, width) if choice is None else options(preset, shape, width, norm=choice)
-        generator, discriminator = PRESETS[preset].networks(chosen)
+        (generator, _), (discriminator, _) = PRESETS[preset].networks(chosen).values()
         ops, z = kernels.get_ops("numpy"), np.full((3, chosen.latent_dim), 30, np.float32)
         p = generator.init(0, (chosen.latent_dim,))
         p.flat *= 30
@@ -98,7 +96,7 @@ def test_images_of_every_size_divisible_by_4_are_made_and_judged(preset: str, sh
 
 @pytest.mark.parametrize("preset", ["mlp", "mlp-small"])
 def test_points_are_not_squashed(preset: str) -> None:
-    generator, _ = PRESETS[preset].networks(options(preset, (2,), 0.05))
+    generator = PRESETS[preset].networks(options(preset, (2,), 0.05))["generator"].layer
     p = generator.init(0, (100,))
     p.flat *= 30
     made, _ = generator.forward(kernels.get_ops("numpy"), p, np.full((3, 100), 9, np.float32))
@@ -113,8 +111,9 @@ def test_the_list_of_zero_gradients_is_right(preset: str, loss: str) -> None:
     shape, rng = (8, 4, 2), np.random.default_rng(0)
     chosen = options(preset, shape, 0.002 if preset == "dense-wide" else 0.05)
     networks = PRESETS[preset].networks(chosen)
+    layers = [network.layer for network in networks.values()]
     players: list[ParamSet] = []
-    for network, in_shape in zip(networks, ((chosen.latent_dim,), shape), strict=True):
+    for network, in_shape in networks.values():
         p = network.init(0, in_shape, np.float64)
         for view in p.trainable().values():
             view += 0.3 * rng.standard_normal(view.shape)
@@ -122,7 +121,14 @@ def test_the_list_of_zero_gradients_is_right(preset: str, loss: str) -> None:
     players[1].named[PRESETS[preset].last_bias] += 30  # inside (-1, 1) the two halves of hinge cancel, too
     g = players[1].like()
     x, z = rng.uniform(-1, 1, (5, *shape)), rng.standard_normal((5, chosen.latent_dim))
-    d_grad(kernels.get_ops("numpy", dtype=np.float64), Gan(*networks, get_loss(loss)), *players, x, z, g)
+    d_grad(
+        kernels.get_ops("numpy", dtype=np.float64),
+        Gan(*layers, get_loss(loss)),
+        *players,
+        x,
+        z,
+        g,
+    )
     zero = tuple(path for path, view in g.trainable().items() if np.abs(view).max() < 1e-14)
     assert zero == PRESETS[preset].zero_gradient(loss)
     assert bool(zero) == (loss in SHIFT_INVARIANT_LOSSES)

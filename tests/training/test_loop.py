@@ -113,8 +113,9 @@ def test_the_metrics_are_those_of_the_steps(tmp_path: Path, monkeypatch: pytest.
     by_hand, expected = Run(tmp_path / "by-hand", n_critic=2).trainer, []
     for step in range(10):
         losses = by_hand.step(*run.batches.at(step))
-        assert by_hand.logits is not None
-        real, fake = (float(sigmoid(u).mean()) for u in by_hand.logits)
+        logits = by_hand.algorithm.logits
+        assert logits is not None
+        real, fake = (float(sigmoid(u).mean()) for u in logits)
         record = {"step": step + 1, "epoch": step // 3, "loss_d": float(losses.d), "d_real": real, "d_fake": fake}
         record["loss_g"] = None if losses.g is None else float(losses.g)
         expected.append(record)
@@ -196,7 +197,8 @@ def test_nan_in_the_data_stops_the_run_with_the_weights_from_before(tmp_path: Pa
 
 def test_a_generator_whose_gradient_fails_stops_the_run_too(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    run.trainer.gan = run.trainer.gan._replace(loss=broken_loss(run.trainer.gan.loss, "g_terms"))
+    gan = run.trainer.algorithm.gan
+    run.trainer.algorithm.gan = gan._replace(loss=broken_loss(gan.loss, "g_terms"))
     expected = (
         "stopped at step 1: the generator's gradient is not finite; first seen in the gradient of generator/dense5/b"
     )
@@ -280,7 +282,8 @@ def test_a_layer_that_fails_on_fakes_alone_is_named_so() -> None:
 )
 def test_a_gradient_that_fails_behind_finite_outputs_is_named(part: str, place: str) -> None:
     trainer, x = stepped()
-    trainer.gan = trainer.gan._replace(loss=broken_loss(trainer.gan.loss, part))
+    gan = trainer.algorithm.gan
+    trainer.algorithm.gan = gan._replace(loss=broken_loss(gan.loss, part))
     assert first_non_finite(trainer, x) == place
 
 

@@ -224,9 +224,9 @@ def test_gradient_clip_reaches_both_players() -> None:
 def test_label_smoothing_is_the_losss() -> None:
     of = trainer(label_smoothing=0.2)
     losses = of.step(next(images()))
-    assert of.logits is not None
-    assert float(losses.d) == float(get_loss("non-saturating", 0.2).d_loss(*of.logits)[0])
-    assert float(losses.d) != float(get_loss("non-saturating").d_loss(*of.logits)[0])
+    assert of.algorithm.logits is not None
+    assert float(losses.d) == float(get_loss("non-saturating", 0.2).d_loss(*of.algorithm.logits)[0])
+    assert float(losses.d) != float(get_loss("non-saturating").d_loss(*of.algorithm.logits)[0])
 
 
 @pytest.mark.parametrize(
@@ -291,10 +291,10 @@ def test_sampling_does_not_disturb_training() -> None:
         quiet.step(x)
         sampled.sample(3)
         sampled.step(x)
-        assert sampled.logits is not None
-        kept = [u.copy() for u in sampled.logits]
+        assert sampled.algorithm.logits is not None
+        kept = [u.copy() for u in sampled.algorithm.logits]
         sampled.generate(sampled.latents(300, seed=5))
-        assert equal(kept, list(sampled.logits)), "they are read after the sample grid is drawn"
+        assert equal(kept, list(sampled.algorithm.logits)), "they are read after the sample grid is drawn"
     assert equal(weights(quiet), weights(sampled))
     np.testing.assert_array_equal(quiet.sample(4), sampled.sample(4))
 

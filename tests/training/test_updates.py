@@ -63,15 +63,20 @@ def game(
     """All parameters are moved off their initial values, so that no gain is 1 and no bias 0."""
     rng = np.random.default_rng(seed)
     networks = PRESETS[preset].networks(Options(shape, LATENT, WIDTHS.get(preset, 0.03), norm))
-    players = [
-        network.init(seed, in_shape, dtype) for network, in_shape in zip(networks, ((LATENT,), shape), strict=True)
-    ]
+    layers = [network.layer for network in networks.values()]
+    players = [network.layer.init(seed, network.in_shape, dtype) for network in networks.values()]
     for p in players:
         for view in p.trainable().values():
             view += 0.3 * rng.standard_normal(view.shape)
     x = rng.uniform(-1, 1, (batch, *shape)).astype(dtype)
     z = rng.standard_normal((batch, LATENT)).astype(dtype)
-    return Game(kernels.get_ops("numpy", dtype=dtype), Gan(*networks, get_loss(loss)), *players, x, z)
+    return Game(
+        kernels.get_ops("numpy", dtype=dtype),
+        Gan(*layers, get_loss(loss)),
+        *players,
+        x,
+        z,
+    )
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -1,0 +1,97 @@
+"""A GAN as an algorithm: which numbers each update of `minigan.training.updates` gets, and when it is due."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from kernels import Ops, Use
+from kernels.types import Array
+
+from ..errors import UserError
+from ..layer import Layer
+from ..losses import get_loss, realness
+from ..penalties import Penalty, get_penalty
+from ..presets import NO_PENALTY
+from .algorithm import Algorithm, Batch, Outcome, Pass, Passes, Update
+from .config import TrainConfig
+from .player import Player
+from .updates import Gan, d_grad, g_grad
+
+
+class Losses(NamedTuple):
+    """Losses of one step without penalties, 0-d arrays; `g` is None where the generator was not updated."""
+
+    d: Array
+    g: Array | None = None
+
+
+class Adversarial(Algorithm):
+    """One update of the discriminator in each step, and in every n_critic-th one of the generator.
+
+    Raises:
+        UserError: a gradient penalty is not defined through this discriminator.
+    """
+
+    losses = Losses
+    maker = "generator"
+
+    def __init__(self, config: TrainConfig, players: Mapping[str, Player]) -> None:
+        assert config.n_critic is not None
+        self.config = config
+        self.g, self.d = players["generator"], players["discriminator"]
+        self.gan = Gan(self.g.network, self.d.network, get_loss(str(config.loss), config.label_smoothing))
+        self._penalty = _penalty(config, self.d.network)
+        self.updates = (
+            Update((self.d.name,), self.discriminator_gradient),
+            Update((self.g.name,), self.generator_gradient, every=config.n_critic),
+        )
+        self.logits: tuple[Array, Array] | None = None
+
+    def discriminator_gradient(self, batch: Batch, replay: bool = False) -> Outcome:
+        """D's gradient, with fakes from latents of its own; keeps the logits."""
+        z = self._latents(self.d.ops, batch, Use.LATENT_D)
+        p_d = self.d.effective(iterate=not replay)
+        gan = self.penalised(batch.step)
+        step = d_grad(self.d.ops, gan, self.g.params, p_d, batch.x, z, self.d.grads)
+        self.logits = step.u_real, step.u_fake
+        return Outcome({"d": step.loss}, {self.d.name: step.cache})
+
+    def generator_gradient(self, batch: Batch, replay: bool = False) -> Outcome:
+        """G's gradient, through the D of after its update."""
+        z = self._latents(self.g.ops, batch, Use.LATENT_G)
+        p_d = self.d.effective(iterate=False)
+        step = g_grad(self.g.ops, self.gan, self.g.params, p_d, batch.x, z, self.g.grads)
+        return Outcome({"g": step.value}, {self.g.name: step.cache})
+
+    def penalised(self, step: int) -> Gan:
+        """The game of a step: with the penalty in every penalty_every-th, as many times as heavy."""
+        return self.gan._replace(penalty=None if step % self.config.penalty_every else self._penalty)
+
+    def passes(self, update: Update, batch: Batch) -> Passes:
+        """G(z), then D on real data and on G(z)."""
+        learns_d = update.players == (self.d.name,)
+        ops, use = (self.d.ops, Use.LATENT_D) if learns_d else (self.g.ops, Use.LATENT_G)
+        z = self._latents(ops, batch, use)
+        p_d = self.d.effective(iterate=False)
+        fake = yield Pass(self.g.name, self.g.network, self.g.params, z)
+        yield Pass(self.d.name, self.d.network, p_d, batch.x, ", on real data")
+        yield Pass(self.d.name, self.d.network, p_d, fake, ", on fake data")
+
+    def beliefs(self) -> dict[str, float]:
+        """See `realness`."""
+        assert self.logits is not None
+        d_real, d_fake = realness(self.gan.loss, *self.logits)
+        return {"d_real": d_real, "d_fake": d_fake}
+
+    def _latents(self, ops: Ops, batch: Batch, use: Use) -> Array:
+        return ops.random_normal((len(batch.x), int(self.config.latent_dim or 0)), use)
+
+
+def _penalty(config: TrainConfig, discriminator: Layer) -> Penalty | None:
+    """The penalty of a resolved configuration, at the weight of the steps that have it."""
+    if config.penalty == NO_PENALTY:
+        return None
+    reason = discriminator.no_second_order()
+    if reason is not None:
+        flags = " (--norm layer, --norm none)" if config.norm is not None else ""
+        raise UserError(f"penalty {config.penalty}: discriminator, {reason}{flags}")
+    return get_penalty(str(config.penalty), float(config.penalty_weight or 0) * config.penalty_every)

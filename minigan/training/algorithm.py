@@ -1,0 +1,75 @@
+"""What an algorithm is: a list of updates, each the gradient of a loss in the parameters of some of the players.
+
+A GAN has two updates, one of each player (`adversarial`). The Trainer knows no more of an algorithm than this page.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator
+from typing import Any, ClassVar, NamedTuple, TypeAlias
+
+from kernels.types import Array
+
+from ..layer import Layer, Note, Params
+
+
+class Batch(NamedTuple):
+    """What an update learns from. N = batch."""
+
+    step: int  # counted from 0
+    x: Array  # (N, *data_shape)
+    labels: Array | None  # (N,)
+
+
+class Outcome(NamedTuple):
+    """What an update leaves beside the gradients: its losses, and what running statistics learn from."""
+
+    losses: dict[str, Array]  # 0-d, by their names in the algorithm's `losses`
+    caches: dict[str, Note]  # by player
+
+
+class Update(NamedTuple):
+    """One update of an algorithm.
+
+    `gradient(batch, replay)` adds to the gradients of the players, which are zero, in the memory of the first of them.
+    `replay`: a repetition, to find what went wrong, which changes no state.
+    """
+
+    players: tuple[str, ...]
+    gradient: Callable[[Batch, bool], Outcome]
+    every: int = 1  # steps
+
+
+class Pass(NamedTuple):
+    """A network's forward pass within an update."""
+
+    path: str
+    network: Layer
+    params: Params
+    x: Any
+    remark: str = ""  # which of several passes through the network
+
+
+Passes: TypeAlias = Generator[Pass, Any, None]
+"""Passes one after the other; each is answered by its output, which later ones may need."""
+
+
+class Algorithm(ABC):
+    """How the players of a preset learn.
+
+    Attributes:
+        losses: named tuple type of what a step returns, None for a loss whose update was not due.
+        maker: name of the player whose network turns latents into samples.
+        updates: in the order of a step.
+    """
+
+    losses: ClassVar[Any]
+    maker: str
+    updates: tuple[Update, ...]
+
+    @abstractmethod
+    def passes(self, update: Update, batch: Batch) -> Passes:
+        """The forward passes of an update, in the order in which they depend on each other."""
+
+    def beliefs(self) -> dict[str, float]:
+        """What else a line of metrics says of the last step."""
+        return {}
