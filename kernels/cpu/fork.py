@@ -35,20 +35,26 @@ def fork(typing: Any, body: Any, count: Any, arguments: Any) -> Any:
         for i, value in enumerate(values):
             builder.store(value, cgutils.gep_inbounds(builder, block, 0, i))
         run = _range_of_items(context, builder.module, body, inner, block.type)
-        one, nothing = cgutils.alloca_once_value(builder, _INT64(1)), cgutils.alloca_once(builder, _BYTES)
-        builder.store(ir.Constant(_BYTES, None), nothing)
-        threads = builder.call(
-            cgutils.get_or_insert_function(builder.module, ir.FunctionType(_INT64, []), "get_num_threads"), []
-        )
-        launch = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [_BYTES] * 5 + [_INT64] * 3), "numba_parallel_for"
-        )
         counted = cgutils.alloca_once_value(builder, items)
-        pointers = [builder.bitcast(p, _BYTES) for p in (run, nothing, counted, one, block)]
-        builder.call(launch, [*pointers, _INT64(0), _INT64(1), threads])
+        first = cgutils.alloca_once(builder, _BYTES)
+        builder.store(ir.Constant(_BYTES, None), first)
+        alone = builder.icmp_signed("<", items, _INT64(2))
+        with builder.if_else(alone, likely=False) as (here, on_threads):
+            with here:
+                builder.call(run, [first, counted, counted, builder.bitcast(block, _BYTES)])
+            with on_threads:
+                _launch(builder, [run, first, counted, cgutils.alloca_once_value(builder, _INT64(1)), block])
         return context.get_dummy_value()
 
     return types.void(body, types.intp, arguments), codegen
+
+
+def _launch(builder: ir.IRBuilder, pointers: list[ir.Value]) -> None:
+    """Hand a range of items to Numba's thread pool and wait until all are done."""
+    module, number = builder.module, cgutils.get_or_insert_function
+    threads = builder.call(number(module, ir.FunctionType(_INT64, []), "get_num_threads"), [])
+    launch = number(module, ir.FunctionType(ir.VoidType(), [_BYTES] * 5 + [_INT64] * 3), "numba_parallel_for")
+    builder.call(launch, [*(builder.bitcast(p, _BYTES) for p in pointers), _INT64(0), _INT64(1), threads])
 
 
 def _borrowed(context: Any, builder: ir.IRBuilder, kind: types.Type, value: ir.Value) -> ir.Value:
