@@ -9,15 +9,16 @@ s_i = |dx_i|^2 over points that lie on or between the data:
     dragan   x + std(x)/2 U(0, 1)             w (sqrt(s) - 1)^2                     10   Kodali et al. 2017
     r1       x                                w/2 s                                 10   Mescheder et al. 2018, eq. 9
     r2       G(z)                             w/2 s                                 10   Mescheder et al. 2018, eq. 10
-    r1+r2    x and G(z), one batch            w/2 s, each mean by itself            10   Huang et al. 2024, section 2
+    r1+r2    x and G(z)                       w/2 s, each mean by itself            10   Huang et al. 2024, section 2
 
     sweep 1, back      dx = (du/dx)^T 1                  the input gradient; no weight gradients
     the penalty        ddx_i = 2 v'(s_i)/M dx_i          M points; its gradient in dx
     sweep 2, forward   along ddx                         what it owes to the weights directly (Pearlmutter's R-operator)
     sweep 3, back      from the curved layers            what it owes through their forward values
 
-A penalty runs a forward pass of its own. Where D couples samples (packs), dx is the gradient of the sum of its logits.
-sqrt(s) is sqrt(s + EPS), so that a zero gradient has a derivative too.
+A penalty runs a forward pass of its own. Where D couples samples (packs), dx is the gradient of the sum of its logits,
+and the points of r1+r2 go through D as one batch of 2N only if no group of D's would hold both kinds. sqrt(s) is
+sqrt(s + EPS), so that a zero gradient has a derivative too.
 """
 
 from collections.abc import Callable
@@ -50,6 +51,7 @@ class Penalty:
         points: (ops, x_real, x_fake) -> the points (M, ...), drawn with `ops`.
         curve: (s (M,), weight) -> (v(s), v'(s)).
         weight: of the penalty beside the loss, above 0.
+        batches: how many batches the points hold, whose means add up.
     """
 
     name: str
@@ -57,11 +59,15 @@ class Penalty:
     points: Points
     curve: Curve
     weight: float = 10.0
+    batches: int = 1
 
-    def terms(self, squared_norms: Array) -> tuple[Array, Array]:
-        """(mean v(s), 2 v'(s)/M): the value, 0-d, and what each sample's dx is multiplied by to give ddx."""
+    def terms(self, squared_norms: Array, size: int) -> tuple[Array, Array]:
+        """(sum v(s)/size, 2 v'(s)/size): the value, 0-d, and what each sample's dx is multiplied by to give ddx.
+
+        `size` is that of one batch.
+        """
         values, slopes = self.curve(squared_norms, self.weight)
-        return np.asarray(values.mean()), slopes * (2 / len(squared_norms))
+        return np.asarray(values.sum() / size), slopes * (2 / size)
 
 
 class PenaltyStep(NamedTuple):
@@ -79,12 +85,22 @@ def penalty_grad(
     Raises:
         NoSecondOrderError: a layer of D has no double_backward, BatchNorm on batch statistics for one.
     """
-    x = penalty.points(ops, x_real, x_fake)
+    x, size = penalty.points(ops, x_real, x_fake), len(x_real)
+    whole = penalty.batches == 1 or (d.group is not None and size % d.group == 0)
+    parts = [x] if whole else np.split(x, penalty.batches)
+    steps = [_penalty_grad(ops, d, p, penalty, part, size, g) for part in parts]
+    return steps[0] if whole else PenaltyStep(np.asarray(sum(step.value for step in steps)), steps)
+
+
+def _penalty_grad(
+    ops: Ops, d: Layer, p: Params, penalty: Penalty, x: Array, size: int, g: Params | None
+) -> PenaltyStep:
+    """The three sweeps at the points x; `size` as in `Penalty.terms`."""
     u, cache = d.forward(ops, p, x)
     ones = ops.empty(u.shape)
     ops.fill(ones, 1.0)
     dx, tape = d.backward(ops, p, cache, ones)
-    value, factors = penalty.terms(ops.squared_norms(dx))
+    value, factors = penalty.terms(ops.squared_norms(dx), size)
     if g is not None:
         _, extra = d.double_backward(ops, p, tape, ops.scale_samples(dx, factors), g)
         if extra is not None:
@@ -142,11 +158,6 @@ def _to_zero(s: Array, weight: float) -> tuple[Array, Array]:
     return weight / 2 * s, np.full_like(s, weight / 2)
 
 
-def _both_to_zero(s: Array, weight: float) -> tuple[Array, Array]:
-    """v = w s, v' = w: the mean over real and fake together is half the sum of their means."""
-    return weight * s, np.full_like(s, weight)
-
-
 PENALTIES = {
     penalty.name: penalty
     for penalty in (
@@ -159,7 +170,8 @@ PENALTIES = {
             "r1+r2",
             "Huang et al. 2024 (R3GAN), section 2",
             lambda ops, x_real, x_fake: ops.concat([x_real, x_fake], axis=0),
-            _both_to_zero,
+            _to_zero,
+            batches=2,
         ),
     )
 }

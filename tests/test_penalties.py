@@ -20,9 +20,12 @@ from minigan.layers import (
     ConvTranspose2d,
     Dense,
     Flatten,
+    InstanceNorm,
     LayerNorm,
     LeakyReLU,
     MaxPool2d,
+    MinibatchStddev,
+    Pack,
     Residual,
     SiLU,
     Upsample2d,
@@ -30,7 +33,7 @@ from minigan.layers import (
 from minigan.losses import get_loss
 from minigan.params import ParamSet
 from minigan.penalties import EPS, PENALTIES, get_penalty, penalty_grad
-from minigan.testing import seeds
+from minigan.testing import seeds, whole_groups
 from minigan.training.updates import Gan, d_grad
 
 EVERY_PENALTY = pytest.mark.parametrize("name", PENALTIES)
@@ -53,6 +56,19 @@ def critics() -> dict[str, Callable[[], Layer]]:
             Conv2d(2, 3, 3, activation="tanh"), Residual(Sequential(residual, SiLU())), Flatten(), Dense(90, 1)
         ),
         "up and down": lambda: Sequential(Upsample2d(2), Conv2d(2, 2, 3), MaxPool2d(3), Flatten(), Dense(24, 1)),
+        "packs and InstanceNorm": lambda: Sequential(
+            Pack(2), Conv2d(4, 3, 3, 2), InstanceNorm(3, 0.01, "tanh"), Flatten(), Dense(27, 1)
+        ),
+        "spread of neighbours": lambda: Sequential(
+            Conv2d(2, 3, 3, 2, activation="softplus"),
+            MinibatchStddev(2, 0.01),
+            Flatten(),
+            Dense(36, 4, "tanh"),
+            Dense(4, 1),
+        ),
+        "spread of the batch": lambda: Sequential(
+            Flatten(), Dense(60, 5, "tanh"), MinibatchStddev(None, 0.01), Dense(6, 1, "softplus")
+        ),
         "curved logit": lambda: Sequential(Flatten(), Dense(60, 5, "elu"), Dense(5, 1, "softplus")),
     }
 
@@ -80,6 +96,7 @@ def ops() -> Ops:
 def test_the_gradient_in_the_weights(name: str, critic: str, n: int, seed: int) -> None:
     """Against differences of the value, which sweeps 2 and 3 have no part in."""
     net = critics()[critic]()
+    n = whole_groups(net, n)
     ops, p, (real, fake) = kernels.get_ops("numpy", dtype=np.float64), noisy(net, seed), batches(seed, n)
 
     def gradient(g: ParamSet | None) -> Evaluation:
@@ -110,6 +127,24 @@ def test_the_whole_d_step(name: str) -> None:
     p_d.flat *= 5  # slopes above 1, which the one-sided penalty has something to say to
     check_update(f"D step with {name}", step(True), p_d, directions=3).require()
     assert step(True)(None).value > step(False)(None).value
+
+
+@pytest.mark.parametrize(("group", "batch"), [(2, 4), (2, 2), (4, 2), (None, 3)])
+def test_no_group_holds_both_real_and_fake_points(group: int | None, batch: int) -> None:
+    """R1 + R2 on any D is R1 and R2 one after the other, whether they share a batch of 2N or not."""
+    net = Sequential(Flatten(), Dense(60, 5, "tanh"), MinibatchStddev(2, 0.01), Dense(6, 1))
+    net.layers["minibatchstddev1"].group = net.group = group
+    if group is not None and batch % group:
+        net.layers["minibatchstddev1"].group = batch  # what decides is the group that the network declares
+    p, (real, fake) = noisy(net, 0), batches(1, batch)
+    values, gradients = [], []
+    for names in (("r1+r2",), ("r1", "r2")):
+        g = p.like()
+        ops = kernels.get_ops("numpy", dtype=np.float64)
+        values.append(sum(float(penalty_grad(ops, net, p, get_penalty(n, 3.0), real, fake, g).value) for n in names))
+        gradients.append(g.flat)
+    assert values[0] == pytest.approx(values[1], rel=1e-12)
+    np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-9, atol=1e-12)
 
 
 def linear_critic(ops: Ops, slope: np.ndarray) -> tuple[Layer, ParamSet]:

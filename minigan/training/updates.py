@@ -2,7 +2,7 @@
 
 `d_grad` and `g_grad` evaluate a player's loss and, where g is given, add its gradient to g; applying the gradient is a
 separate step, so that a whole update can be gradient-checked. Axes: N = batch; x (N, ...) real, z (N, Z) latents,
-logits u (N, 1).
+logits u (N, 1), or (N/m, 1) where D judges packs of m.
 """
 
 from typing import Any, NamedTuple
@@ -67,10 +67,11 @@ def _adversarial(ops: Ops, gan: Gan, p_d: ParamSet, x: Array, fake: Array, g: Pa
     d, n = gan.discriminator, len(x)
     if d.group is not None and n % d.group == 0:
         u, cache = d.forward(ops, p_d, ops.concat([x, fake], axis=0))
-        value, du_real, du_fake = gan.loss.d_loss(u[:n], u[n:])
+        half = len(u) // 2
+        value, du_real, du_fake = gan.loss.d_loss(u[:half], u[half:])
         if g is not None:
             d.backward(ops, p_d, cache, ops.concat([du_real, du_fake], axis=0), g, need_dx=False)
-        return DiscriminatorStep(value, value, u[:n], u[n:], cache, (cache, du_real, du_fake))
+        return DiscriminatorStep(value, value, u[:half], u[half:], cache, (cache, du_real, du_fake))
     u_real, cache_real = d.forward(ops, p_d, x)
     u_fake, cache_fake = d.forward(ops, p_d, fake)
     value, du_real, du_fake = gan.loss.d_loss(u_real, u_fake)
