@@ -14,7 +14,10 @@ without a word; here it is a TypeError that names the kernel and the argument.
 """
 
 import abc
+import math
+import threading
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -22,18 +25,32 @@ import numpy as np
 
 from ..types import Array
 from ..workspace import Workspace
+from .instances import compiled_with, row
+from .source import FOLDER, Instance
+
+MOST_THREADS = 1024
+"""Of a block."""
+
+MOST_SHARED = 227 * 1024
+"""Bytes of shared memory of a block, static and dynamic: what compute capability 9.0 has, the most there is."""
 
 Dimensions: TypeAlias = Sequence[int]
 """One to three ints, x first, as CUDA counts them."""
+
+Three: TypeAlias = tuple[int, int, int]
 
 Argument: TypeAlias = Array | np.generic | None
 
 
 class Function(abc.ABC):
-    """A kernel that can be launched."""
+    """A kernel that can be launched.
 
-    expression: str
-    """What CUDA calls it: "gemm<float, 128, 128, 16, 8, 8>"."""
+    Attributes:
+        instance: its row of the table.
+    """
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
 
     @abc.abstractmethod
     def __call__(
@@ -43,14 +60,25 @@ class Function(abc.ABC):
 
         Args:
             grid: blocks along x, y, z.
-            block: threads along x, y, z; at most 1024 in all.
+            block: threads along x, y, z.
             arguments: one for each parameter; see the module's text.
-            shared_bytes: dynamic shared memory of a block; above 48 KiB too, as far as the device goes.
+            shared_bytes: dynamic shared memory of a block.
 
         Raises:
             TypeError: wrong number or kind of arguments; names the kernel and the argument.
-            ValueError: an array that is not C-contiguous, an impossible grid or block.
+            ValueError: an array that is not C-contiguous; an impossible grid or block; more threads or shared memory
+                than the kernel's row allows.
         """
+
+    def shape(self, grid: Dimensions, block: Dimensions, shared_bytes: int) -> tuple[Three, Three]:
+        """Grid and block as three ints each, after the checks that every runtime makes."""
+        name, row = self.instance.expression, self.instance
+        blocks, threads = _three(f"{name}: grid", grid), _three(f"{name}: block", block)
+        if math.prod(threads) > row.threads:
+            raise ValueError(f"{name}: block {threads} has more than the {row.threads} threads of its row")
+        if not 0 <= shared_bytes <= row.shared_bytes:
+            raise ValueError(f"{name}: {shared_bytes} bytes of shared memory, its row says at most {row.shared_bytes}")
+        return blocks, threads
 
 
 class Graph(abc.ABC):
@@ -72,9 +100,30 @@ class Runtime(abc.ABC):
     name: str
     xp: ModuleType
 
-    @abc.abstractmethod
+    def __init__(self, folder: Path = FOLDER) -> None:
+        """`folder`: of other .cu files than the library's; of these any expression may be asked for."""
+        self._folder = folder
+        self._functions: dict[tuple[str, str], Function] = {}
+        self._lock = threading.Lock()
+
     def function(self, file: str, expression: str) -> Function:
         """A row of `instances.TABLE`, compiled when first asked for; KeyError if there is no such row."""
+        key = (file, expression)
+        if key not in self._functions:
+            with self._lock:  # of several threads that ask for it one compiles
+                if key not in self._functions:
+                    self._functions[key] = self._load(*self._unit(file, expression))
+        return self._functions[key]
+
+    def _unit(self, file: str, expression: str) -> tuple[Path, Instance, tuple[str, ...]]:
+        if self._folder != FOLDER:
+            return self._folder / file, Instance(file, expression, MOST_THREADS, MOST_SHARED), (expression,)
+        instance = row(file, expression)
+        return FOLDER / file, instance, compiled_with(instance)
+
+    @abc.abstractmethod
+    def _load(self, path: Path, instance: Instance, unit: tuple[str, ...]) -> Function:
+        """Compile the expressions of `unit` in the file `path`; the function of one of them, `instance`."""
 
     @abc.abstractmethod
     def allocate(self, nbytes: int) -> Array:
@@ -108,11 +157,10 @@ class Runtime(abc.ABC):
         """
 
 
-def three(kind: str, dimensions: Dimensions) -> tuple[int, int, int]:
-    """Grid or block as three ints; `kind` is the word for the message."""
+def _three(what: str, dimensions: Dimensions) -> Three:
     sizes = tuple(int(size) for size in dimensions)
     if not 1 <= len(sizes) <= 3 or min(sizes) < 1:
-        raise ValueError(f"{kind} {tuple(dimensions)}: one to three sizes of at least 1")
+        raise ValueError(f"{what} {tuple(dimensions)}: expected one to three sizes of at least 1")
     x, y, z = (*sizes, 1, 1)[:3]
     return x, y, z
 

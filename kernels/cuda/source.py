@@ -23,12 +23,15 @@ class Instance(NamedTuple):
     expression: what CUDA calls it, such as "softmax_rows" or "gemm<float, 128, 128>"; launch code uses the same text.
     threads: the most threads per block that it is launched with.
     shared_bytes: the most dynamic shared memory that it is launched with.
+    unit: rows of a file with the same unit are compiled together, when the first of them is asked for. By default a row
+        is compiled by itself: right for large kernels, wasteful for many small ones.
     """
 
     file: str
     expression: str
     threads: int
     shared_bytes: int = 0
+    unit: str = ""
 
 
 def expand(path: Path) -> str:

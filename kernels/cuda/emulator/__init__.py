@@ -5,7 +5,15 @@ runtime = EmulatorRuntime(order="random:7")
 """
 
 from .build import CompilerMissingError, why_not
-from .guard import guarded
-from .launch import EmulatorRuntime
+from .guard import GuardedWorkspace, guarded, guarded_bytes
+from .launch import EmulatorRuntime, KernelError
 
-__all__ = ["CompilerMissingError", "EmulatorRuntime", "guarded", "why_not"]
+__all__ = [
+    "CompilerMissingError",
+    "EmulatorRuntime",
+    "GuardedWorkspace",
+    "KernelError",
+    "guarded",
+    "guarded_bytes",
+    "why_not",
+]

@@ -1,6 +1,13 @@
 """Compiles a .cu file, together with the emulator's headers, to a shared library, and keeps it on disk.
 
-The key of the cache holds all that the library depends on: the expanded source, the emulator's headers, the compiler's
+There are three builds of a kernel, from the same source:
+
+    fast      optimised
+    checked   optimised, and every access to memory and every piece of arithmetic is watched; see engine/memory_check.h
+              and engine/undefined.h
+    debug     not optimised, for a debugger
+
+The key of the cache holds all that a library depends on: the expanded source, the emulator's headers, the compiler's
 version, its options and the CPU's features. Builds that run at the same time write to files of their own and rename.
 """
 
@@ -8,25 +15,39 @@ import ctypes
 import functools
 import hashlib
 import os
+import platform
+import re
 import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...compiling import announce
 from ..source import expand
 
-HEADERS = Path(__file__).parent
+ENGINE = Path(__file__).parent / "engine"
 COMPILERS = ("g++", "clang++")
+MACHINES = ("x86_64", "aarch64")
+
 OPTIONS = (
     "-std=c++20",
-    "-shared",
     "-fPIC",
+    "-fvisibility=hidden",
     "-march=native",
-    "-Wno-unknown-pragmas",
+    "-Wno-unknown-pragmas",  # #pragma unroll
     "-Wno-subobject-linkage",
 )
+# -g1: which line each instruction came from, for messages; in a version of the format that all of addr2line reads.
+BUILDS = {
+    "fast": ("-O2", "-g1", "-gdwarf-4"),
+    "checked": ("-O2", "-g1", "-gdwarf-4", "-fsanitize=thread,undefined", "-fno-sanitize=vptr"),
+    "debug": ("-O0", "-g"),
+}
+
+_LOCK = threading.Lock()
 
 
 class CompilerMissingError(RuntimeError):
@@ -40,12 +61,14 @@ def compiler() -> str | None:
 
 
 def why_not() -> str | None:
-    """None if kernels can be built here, else the reason why not."""
+    """None if kernels can be built and run here, else the reason why not."""
+    if sys.platform != "linux" or platform.machine() not in MACHINES:
+        return f"the emulator runs on Linux on {' or '.join(MACHINES)}, and this is {sys.platform} {platform.machine()}"
     if compiler() is not None:
         return None
     if asked := os.environ.get("CXX"):
         return f"the environment's CXX names {asked!r}, which is not there"
-    return f"it compiles kernels for the CPU and needs a C++ compiler ({' or '.join(COMPILERS)})"
+    return f"the emulator compiles kernels with a C++ compiler, and there is none ({' or '.join(COMPILERS)})"
 
 
 def cache_folder() -> Path:
@@ -55,45 +78,107 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "minigan" / "emulator"
 
 
+class Library:
+    """A shared library of kernels.
+
+    Attributes:
+        handle: its functions `mg_launch_I` and `mg_parameter_I`, where I is the place in `expressions`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.handle = ctypes.CDLL(str(path))
+        self.handle.mg_message.restype = ctypes.c_char_p
+
+    def message(self) -> str:
+        """What the last launch failed with; its places in the machine code are written as lines of the source."""
+        return re.sub(r"@([0-9a-f]+)@:0", lambda place: self._line(place[1]), self.handle.mg_message().decode())
+
+    def _line(self, offset: str) -> str:
+        tool = shutil.which("addr2line")
+        if tool is None:
+            return f"instruction 0x{offset} (install binutils to see the line)"
+        command = [tool, "-i", "-e", str(self.path), offset]
+        lines = subprocess.run(command, text=True, capture_output=True, check=False).stdout.splitlines()
+        for line in lines:  # from the function that was inlined last to the one that it was inlined into
+            name = Path(line.split(" ")[0]).name
+            if ".cu" in name:
+                return name
+        return f"instruction 0x{offset}"
+
+
 @functools.cache
-def build(path: Path, expressions: tuple[str, ...], flags: tuple[str, ...]) -> ctypes.CDLL:
-    """The library of a .cu file with one launcher for each expression."""
+def build(path: Path, expressions: tuple[str, ...], kind: str) -> Library:
+    """The library of a .cu file with one launcher for each expression.
+
+    Raises:
+        CompilerMissingError: there is nothing to compile it with.
+        RuntimeError: it does not compile.
+    """
     program = compiler()
-    if program is None:
-        raise CompilerMissingError(f"the CUDA emulator cannot run: {why_not()}")
-    text = _translation_unit(path, expressions)
-    command = [program, "-x", "c++", *OPTIONS, *flags, f"-I{HEADERS}", "-"]
-    headers = [header.read_text() for header in sorted(HEADERS.glob("*.h"))]
-    key = hashlib.sha256("\0".join([text, *headers, _version(program), _cpu(), *command]).encode()).hexdigest()[:32]
+    if reason := why_not():
+        raise CompilerMissingError(f"the CUDA emulator cannot run: {reason}")
+    assert program is not None
+    with _LOCK:
+        text = _translation_unit(path, expressions)
+        engine = _cached("engine.o", _engine_key(program), lambda output: _compile_engine(program, output))
+        command = [program, *OPTIONS, *BUILDS[kind]]
+        key = _key(text, _engine_key(program), *command)
+
+        def compile_and_link(output: Path) -> None:
+            announce(path.name, output.parents[1])
+            objects = output.with_suffix(".o")
+            _run([*command, "-x", "c++", "-c", "-", f"-I{ENGINE}", "-o", str(objects)], text, path.name)
+            # Without the options of `kind`: the sanitizers' libraries are not wanted, the engine takes their place.
+            _run([program, "-shared", str(objects), str(engine), "-o", str(output)], "", path.name)
+
+        return Library(_cached(f"{path.stem}.so", key, compile_and_link))
+
+
+def _cached(name: str, key: str, make: Callable[[Path], None]) -> Path:
+    """The file of this name and key in the cache folder, made if it is not there."""
     folder = cache_folder()
-    library = folder / f"{path.stem}-{key}.so"
-    if not library.exists():
-        announce(path.name, folder)
+    stem, suffix = name.split(".")
+    kept = folder / f"{stem}-{key}.{suffix}"
+    if not kept.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            output = Path(temporary) / library.name
-            run = subprocess.run([*command, "-o", str(output)], input=text, text=True, capture_output=True, check=False)
-            if run.returncode:
-                raise RuntimeError(f"{path.name} does not compile for the emulator:\n{run.stderr[:8000]}")
-            output.replace(library)
-    return ctypes.CDLL(str(library))
+            output = Path(temporary) / name
+            make(output)
+            output.replace(kept)
+    return kept
+
+
+def _compile_engine(program: str, output: Path) -> None:
+    command = [program, *OPTIONS, "-O2", "-g1", "-c", str(ENGINE / "engine.cpp"), "-o", str(output)]
+    _run(command, "", "the emulator's engine")
+
+
+def _run(command: Sequence[str], text: str, what: str) -> None:
+    run = subprocess.run(command, input=text, text=True, capture_output=True, check=False)
+    if run.returncode:
+        raise RuntimeError(f"{what} does not compile for the CUDA emulator:\n{run.stderr[:8000]}")
 
 
 def _translation_unit(path: Path, expressions: Sequence[str]) -> str:
+    """In an anonymous namespace, so that what is not exported is not compiled either."""
     exports = "".join(f"MG_EXPORT({i}, {expression})\n" for i, expression in enumerate(expressions))
-    return f'#include "cuda_cpu.h"\nnamespace {{\n{expand(path)}\n}}\n{exports}'
+    return f'#include "emulator.h"\nnamespace {{\n{expand(path)}\n}}\n#line 1 "exports"\n{exports}'
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 @functools.cache
-def _version(program: str) -> str:
-    return subprocess.run([program, "--version"], text=True, capture_output=True, check=True).stdout
+def _engine_key(program: str) -> str:
+    version = subprocess.run([program, "--version"], text=True, capture_output=True, check=True).stdout
+    sources = [path.read_text(encoding="utf-8") for path in sorted(ENGINE.iterdir()) if path.is_file()]
+    return _key(program, version, _cpu(), *OPTIONS, *sources)
 
 
 @functools.cache
 def _cpu() -> str:
     """The CPU's features, which -march=native compiles for: a cache may be shared between machines."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return ""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
     return next((line for line in lines if line.startswith(("flags", "Features"))), "")

@@ -9,6 +9,16 @@ TABLE: tuple[Instance, ...] = ()
 """All rows."""
 
 
-def expressions(file: str) -> tuple[str, ...]:
-    """The kernels of one .cu file, in the order of the table."""
-    return tuple(row.expression for row in TABLE if row.file == file)
+def row(file: str, expression: str) -> Instance:
+    """The row of a kernel; KeyError if there is none."""
+    for candidate in TABLE:
+        if (candidate.file, candidate.expression) == (file, expression):
+            return candidate
+    raise KeyError(f"{expression} of {file} has no row in kernels/cuda/instances")
+
+
+def compiled_with(instance: Instance) -> tuple[str, ...]:
+    """The expressions of a row's unit, its own among them."""
+    if not instance.unit:
+        return (instance.expression,)
+    return tuple(row.expression for row in TABLE if (row.file, row.unit) == (instance.file, instance.unit))

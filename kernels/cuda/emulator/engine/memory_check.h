@@ -1,0 +1,307 @@
+// The memory checker of the checked build: every load and store of a kernel is looked at.
+//
+// The compiler's thread-sanitizer pass puts a call before each of them; the functions that it calls are here in place of
+// its own runtime. Found are
+//   - accesses outside of all arrays that the launch was given, of shared memory and of the thread's own stack;
+//   - shared memory that is read before anybody has written it;
+//   - races: two threads, the same bytes, one of them writes, and nothing orders them. What orders is __syncthreads,
+//     __syncwarp among the lanes of its mask, and, between blocks, __threadfence together with an atomic operation.
+//     Shuffles and votes order nothing, as in CUDA;
+//   - shared memory that is touched while an asynchronous copy into it is under way.
+// Whether there is a race does not depend on the order in which threads happen to run: accesses are compared by what
+// orders them and not by when they took place.
+//
+// For four bytes of memory there is a cell: the last write and two reads since (of different warps, if there are such).
+// Time is counted in intervals, the stretches of a block between two barriers: accesses in different intervals of one
+// block are ordered. Within an interval, two threads of one warp are ordered if the later one has seen, through
+// __syncwarp, the earlier one's clock of that moment (vector clocks: C. Fidge 1988, F. Mattern 1989; that a write and
+// few reads suffice: C. Flanagan, S. Freund, FastTrack, 2009).
+#pragma once
+#include <algorithm>
+
+#include "fibers.h"
+
+extern "C" {
+extern unsigned char __start_mg_shared[] __attribute__((weak, visibility("hidden")));
+extern unsigned char __stop_mg_shared[] __attribute__((weak, visibility("hidden")));
+extern const char _end[] __attribute__((visibility("hidden")));
+}
+
+namespace mg {
+
+unsigned char* dynamic_shared;
+static bool checking;
+
+struct Event {
+  u32 interval;          // 0: none
+  u32 instruction;       // offset in the library, or, with a line, of a Site
+  unsigned short thread, clock;
+  unsigned char bytes;   // of the cell's four, one bit each
+  bool atomic;
+};
+struct Cell {
+  Event write, read[2];
+  unsigned short copies;  // asynchronous copies under way
+};
+struct Region {
+  uintptr_t begin, end;
+  Cell* cells;    // null: not watched
+  int argument;   // >= 0: of the kernel; else one of
+  enum { statics = -1, shared = -2, dynamic = -3 };
+};
+
+static std::vector<Region> regions;
+static std::vector<Site> sites;           // of events that the engine itself makes, such as asynchronous copies
+static u32 interval;                      // the present one
+static std::vector<u32> block_starts;     // first interval of each block so far
+static std::vector<bool> block_released;  // has fenced and then done an atomic operation
+static bool block_fenced, block_met, block_acquired;
+
+static constexpr u32 IS_SITE = 0x80000000u;
+
+static size_t cell_bytes(const Region& region) { return ((region.end - region.begin + 7) / 4) * sizeof(Cell); }
+
+static void watch(uintptr_t begin, size_t bytes, int argument, bool cells) {
+  if (!bytes) return;
+  Region region{begin, begin + bytes, nullptr, argument};
+  if (cells)  // zero pages, taken as they are touched
+    region.cells = (Cell*)mmap(nullptr, cell_bytes(region), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  regions.push_back(region);
+}
+
+static void start_checking(const Launch& launch) {
+  interval = 0;
+  block_starts.clear(), block_released.clear(), regions.clear(), sites.clear();
+  if (__start_mg_shared) watch((uintptr_t)__start_mg_shared, __stop_mg_shared - __start_mg_shared, Region::shared, true);
+  watch((uintptr_t)dynamic_shared, launch.shared_bytes, Region::dynamic, true);
+  // Arrays that overlap, such as an input that is the output too, share their cells.
+  std::vector<Array> arrays(launch.array, launch.array + launch.arrays);
+  std::sort(arrays.begin(), arrays.end(), [](const Array& a, const Array& b) { return a.address < b.address; });
+  for (size_t i = 0; i < arrays.size();) {
+    const Array& first = arrays[i];
+    uintptr_t end = first.address + first.bytes;
+    while (++i < arrays.size() && arrays[i].address < end) end = std::max(end, arrays[i].address + arrays[i].bytes);
+    watch(first.address, end - first.address, first.argument, true);
+  }
+  watch((uintptr_t)__ehdr_start, _end - __ehdr_start, Region::statics, false);  // constants, after what lies in there
+}
+
+static void stop_checking() {
+  for (Region& region : regions)
+    if (region.cells) munmap(region.cells, cell_bytes(region));
+  regions.clear();
+}
+
+static void next_interval() {
+  if (!checking) return;
+  interval++;
+  for (Fiber& fiber : fibers) {
+    memset(fiber.clock, 0, sizeof fiber.clock);
+    fiber.clock[fiber.lane] = 1;
+  }
+}
+
+static void start_block() {
+  next_interval();
+  block_starts.push_back(interval);
+  block_released.push_back(false);
+  block_fenced = block_met = block_acquired = false;
+}
+
+// __syncwarp: each of the lanes has now seen what the others have done.
+static void join_clocks(Fiber* const* lanes) {
+  if (!checking) return;
+  unsigned short joined[32] = {};
+  for (int l = 0; l < 32; l++)
+    if (lanes[l]) for (int k = 0; k < 32; k++) joined[k] = std::max(joined[k], lanes[l]->clock[k]);
+  for (int l = 0; l < 32; l++)
+    if (lanes[l]) memcpy(lanes[l]->clock, joined, sizeof joined), lanes[l]->clock[l]++;
+}
+
+// ---- messages ----------------------------------------------------------------------------------------------------
+
+struct Access {
+  uintptr_t address;
+  unsigned bytes;
+  bool writes, atomic;
+  u32 instruction;
+};
+static Site site_of(u32 instruction) {
+  return instruction & IS_SITE ? sites[instruction & ~IS_SITE] : at(__ehdr_start + instruction);
+}
+static u32 remember(Site site) {
+  for (size_t i = 0; i < sites.size(); i++)
+    if (sites[i].line == site.line && sites[i].file == site.file) return IS_SITE | i;
+  sites.push_back(site);
+  return IS_SITE | (sites.size() - 1);
+}
+
+static const char* place(const Region& region, uintptr_t address) {
+  static char buffer[96];
+  const long long offset = (long long)(address - region.begin);
+  if (region.argument >= 0) snprintf(buffer, sizeof buffer, "byte %lld of argument %d", offset, region.argument);
+  else snprintf(buffer, sizeof buffer, "byte %lld of %s shared memory", offset, region.argument == Region::shared ? "static" : "dynamic");
+  return buffer;
+}
+
+[[noreturn]] static void tell_outside(const Access& access) {
+  const Site site = site_of(access.instruction);
+  const char* what = access.writes ? "writes" : "reads";
+  if (access.address < 4096) fail(site, "%s through a null pointer", what);
+  const Region* nearest = nullptr;
+  uintptr_t least = 1 << 16;  // bytes; farther away it is anybody's guess which array was meant
+  for (const Region& region : regions) {
+    if (!region.cells) continue;
+    const bool before = access.address < region.begin;
+    const uintptr_t distance = before ? region.begin - access.address : access.address - std::min(access.address, region.end);
+    if (distance < least) nearest = &region, least = distance;
+  }
+  if (!nearest) fail(site, "%s %u bytes outside of every array that the kernel was given", what, access.bytes);
+  fail(site, "%s %u bytes at %s, which has %zu bytes", what, access.bytes, place(*nearest, access.address),
+       (size_t)(nearest->end - nearest->begin));
+}
+
+[[noreturn]] static void tell_race(const Access& access, const Region& region, const Event& other, bool other_writes) {
+  char where[32];
+  snprintf(where, sizeof where, "%s", site_of(other.instruction).file);
+  const int line = site_of(other.instruction).line;
+  const Fiber& thread = fibers[other.thread];
+  char block[64] = "";
+  if (other.interval < block_starts.back()) {
+    const auto next = std::upper_bound(block_starts.begin(), block_starts.end(), other.interval);
+    const unsigned n = (unsigned)(next - block_starts.begin()) - 1;
+    snprintf(block, sizeof block, " of block (%u, %u, %u)", n % gridDim.x, n / gridDim.x % gridDim.y, n / gridDim.x / gridDim.y);
+  }
+  fail(site_of(access.instruction), "race: %s %s, which thread (%u, %u, %u)%s %s at %s:%d, and nothing orders the two",
+       access.writes ? "writes" : "reads", place(region, access.address), thread.thread.x, thread.thread.y, thread.thread.z,
+       block, other_writes ? "has written" : "has read", where, line);
+}
+
+// ---- the check itself --------------------------------------------------------------------------------------------
+
+// Whether an earlier event is ordered before what the running thread does now.
+static bool ordered(const Event& event) {
+  if (event.interval == interval) {
+    if (event.thread == current->id) return true;
+    return event.thread / 32 == current->warp && event.clock <= current->clock[event.thread % 32];
+  }
+  if (event.interval >= block_starts.back()) return true;
+  const auto next = std::upper_bound(block_starts.begin(), block_starts.end(), event.interval);
+  return block_acquired && block_released[next - block_starts.begin() - 1];
+}
+
+static void check_cell(const Access& access, const Region& region, Cell& cell, unsigned char bytes) {
+  const bool in_shared = region.argument < 0;
+  const bool fresh = in_shared && cell.write.interval < block_starts.back();  // what is there is an earlier block's
+  if (fresh) cell.write = Event{};
+  if (cell.copies) fail(site_of(access.instruction), "%s %s, into which an asynchronous copy is under way", access.writes ? "writes" : "reads", place(region, access.address));
+  if (!access.writes && in_shared && !cell.write.interval)
+    fail(site_of(access.instruction), "reads %s, which no thread has written", place(region, access.address));
+  if (cell.write.interval && (cell.write.bytes & bytes) && !(access.atomic && cell.write.atomic) && !ordered(cell.write))
+    tell_race(access, region, cell.write, true);
+  const Event event{interval, access.instruction, (unsigned short)current->id, current->clock[current->lane], bytes, access.atomic};
+  if (access.writes) {
+    for (Event& read : cell.read) {
+      if (in_shared && read.interval < block_starts.back()) read = Event{};
+      if (read.interval && (read.bytes & bytes) && !ordered(read)) tell_race(access, region, read, false);
+    }
+    const bool same = cell.write.interval == interval && cell.write.thread == current->id && cell.write.atomic == access.atomic;
+    const unsigned char earlier = same ? cell.write.bytes : 0;
+    cell.write = event;
+    cell.write.bytes |= earlier;
+    return;
+  }
+  // Of two kept reads one is replaced: the own one, else one of an earlier interval, else one of the own warp.
+  Event& a = cell.read[0];
+  Event& b = cell.read[1];
+  const int warp = current->warp;
+  Event& old = a.interval == interval && a.thread == current->id   ? a
+               : b.interval == interval && b.thread == current->id ? b
+               : a.interval != interval                            ? a
+               : b.interval != interval                            ? b
+               : a.thread / 32 == warp && b.thread / 32 != warp    ? a
+                                                                   : b;
+  old = event;
+}
+
+static void check(const Access& access) {
+  if (access.address - (uintptr_t)(stacks + current->id * STACK) < STACK) return;
+  static size_t last;  // accesses come in runs
+  const uintptr_t end = access.address + access.bytes;
+  auto inside = [&](const Region& region) { return access.address >= region.begin && end <= region.end; };
+  if (last >= regions.size() || !inside(regions[last])) {
+    last = 0;
+    while (last < regions.size() && !inside(regions[last])) last++;
+    if (last == regions.size()) tell_outside(access);
+  }
+  const Region& region = regions[last];
+  if (!region.cells) {  // constants; shared memory lies among them, so that they must not be found first
+    last = 0;
+    return;
+  }
+  const uintptr_t base = region.begin & ~(uintptr_t)3;
+  for (uintptr_t word = access.address & ~(uintptr_t)3; word < end; word += 4) {
+    unsigned char bytes = 15;
+    if (word < access.address) bytes &= 15 << (access.address - word);
+    if (word + 4 > end) bytes &= 15 >> (word + 4 - end);
+    check_cell(access, region, region.cells[(word - base) / 4], bytes);
+  }
+}
+
+// ---- what the engine does on behalf of a kernel ------------------------------------------------------------------
+
+static void touch(Site site, const void* address, unsigned bytes, bool writes, bool atomic) {
+  if (checking && bytes) check({(uintptr_t)address, bytes, writes, atomic, remember(site)});
+}
+
+void touch_atomic(Site site, const void* address, unsigned bytes) {
+  if ((uintptr_t)address % bytes) fail(site, "atomic operation on a misaligned address");
+  touch(site, address, bytes, true, true);
+  if (block_fenced && checking) block_released.back() = true;
+  block_met = true;
+}
+
+void copy(void* to, const void* from, unsigned bytes) { memcpy(to, from, bytes); }
+
+void fence() {
+  block_fenced = true;
+  if (block_met) block_acquired = true;
+}
+
+static void count_copies(const AsyncCopy& copy, int change) {
+  if (!checking) return;
+  for (const Region& region : regions) {
+    const uintptr_t address = (uintptr_t)copy.shared;
+    if (!region.cells || address < region.begin || address >= region.end) continue;
+    for (unsigned i = 0; i < copy.width; i += 4) region.cells[(address + i - (region.begin & ~(uintptr_t)3)) / 4].copies += change;
+  }
+}
+
+}  // namespace mg
+
+// What the compiler's pass calls.
+#define MG_HOOK(name, size, writes)                                                                                       \
+  extern "C" void name(void* address) {                                             \
+    if (mg::current)                                                                                                      \
+      mg::check({(uintptr_t)address, size, writes, false,                                                                 \
+                 (u32)((const char*)__builtin_return_address(0) - 1 - mg::__ehdr_start)});                                \
+  }
+MG_HOOK(__tsan_read1, 1, false) MG_HOOK(__tsan_read2, 2, false) MG_HOOK(__tsan_read4, 4, false)
+MG_HOOK(__tsan_read8, 8, false) MG_HOOK(__tsan_read16, 16, false) MG_HOOK(__tsan_write1, 1, true)
+MG_HOOK(__tsan_write2, 2, true) MG_HOOK(__tsan_write4, 4, true) MG_HOOK(__tsan_write8, 8, true)
+MG_HOOK(__tsan_write16, 16, true) MG_HOOK(__tsan_unaligned_read2, 2, false) MG_HOOK(__tsan_unaligned_read4, 4, false)
+MG_HOOK(__tsan_unaligned_read8, 8, false) MG_HOOK(__tsan_unaligned_read16, 16, false)
+MG_HOOK(__tsan_unaligned_write2, 2, true) MG_HOOK(__tsan_unaligned_write4, 4, true)
+MG_HOOK(__tsan_unaligned_write8, 8, true) MG_HOOK(__tsan_unaligned_write16, 16, true)
+#undef MG_HOOK
+#define MG_HOOK(name, writes)                                                                                             \
+  extern "C" void name(void* address, unsigned long size) {                         \
+    if (mg::current)                                                                                                      \
+      mg::check({(uintptr_t)address, (unsigned)size, writes, false,                                                       \
+                 (u32)((const char*)__builtin_return_address(0) - 1 - mg::__ehdr_start)});                                \
+  }
+MG_HOOK(__tsan_read_range, false) MG_HOOK(__tsan_write_range, true)
+#undef MG_HOOK
+extern "C" void __tsan_init() {}
+extern "C" void __tsan_func_entry(void*) {}
+extern "C" void __tsan_func_exit() {}
