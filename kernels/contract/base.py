@@ -7,20 +7,30 @@ mistakes with the same sentence, and none can forget to count.
 
 from collections import Counter
 from contextlib import AbstractContextManager
+from types import ModuleType
 
 import numpy as np
 
 from ..rng import CounterRng
 from ..types import Array, Shape
-from ..workspace import Workspace
+from ..workspace import Workspace, aligned_bytes
 
 FLOAT_TYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class OpsBase:
-    """State of a backend; the operations come from the families that `Ops` joins."""
+    """State of a backend; the operations come from the families that `Ops` joins.
+
+    Arrays of a backend lie in its device's memory. For a backend on the CPU that is the host's: `to_device` and
+    `to_host` return what they are given. On a GPU both copy, and `to_host` waits for what was launched before.
+
+    Attributes:
+        name: of the backend.
+        xp: the array module whose arrays the operations take: numpy, or cupy.
+    """
 
     name: str
+    xp: ModuleType = np
 
     def __init__(
         self,
@@ -46,6 +56,18 @@ class OpsBase:
         """A workspace buffer with undefined contents, valid until the next `begin_step`."""
         return self.workspace.empty(shape, self.dtype if dtype is None else np.dtype(dtype))
 
+    def allocate(self, nbytes: int) -> Array:
+        """Bytes of the device's memory, aligned; they live as long as somebody holds them."""
+        return aligned_bytes(nbytes)
+
+    def to_device(self, array: Array) -> Array:
+        """The contents of a NumPy array where the operations can take them."""
+        return array
+
+    def to_host(self, array: Array) -> Array:
+        """The contents of an array of this backend as a NumPy array."""
+        return array
+
     def scratch(self) -> AbstractContextManager[None]:
         """Buffers asked for inside this block are given back at its end."""
         return self.workspace.scratch()
@@ -55,8 +77,8 @@ class OpsBase:
         for name, a in arrays.items():
             if a is None:
                 continue
-            if not hasattr(a, "dtype"):
-                raise TypeError(f"{op}: {name} is a {type(a).__name__}, expected an array of {self.dtype}")
+            if not isinstance(a, self.xp.ndarray):
+                raise TypeError(f"{op}: {name} is {self._described(a)}")
             if a.dtype != self.dtype:
                 raise TypeError(f"{op}: {name} is {a.dtype} {a.shape}, this backend computes in {self.dtype}")
             if not a.flags.c_contiguous:
@@ -74,6 +96,12 @@ class OpsBase:
         if isinstance(out, np.ndarray) and not out.flags.writeable:
             raise ValueError(f"{op}: out {out.shape} is read-only")
         for a in inputs:
-            if a is not None and np.may_share_memory(a, out):
+            if a is not None and self.xp.may_share_memory(a, out):
                 raise ValueError(f"{op}: out {out.shape} overlaps an input {a.shape}")
         return out
+
+    def _described(self, a: object) -> str:
+        """What was passed in place of an array of this backend, and what to pass."""
+        if isinstance(a, np.ndarray):
+            return f"an array {a.dtype} {a.shape} in the host's memory, {self.name} needs it on the device: to_device"
+        return f"a {type(a).__name__}, expected an array of {self.dtype}"

@@ -107,7 +107,7 @@ class ElementwiseOps(OpsBase):
     def fill(self, x: Array, value: float) -> None:
         """In place: x = value everywhere, whatever x held (NaN too)."""
         self.calls["fill"] += 1
-        x.fill(value)
+        self._fill(x, value)
 
     def clip(self, x: Array, low: float, high: float) -> None:
         """In place: x = min(max(x, low), high)."""
@@ -247,12 +247,19 @@ class ElementwiseOps(OpsBase):
         (self._add if op == "add" else self._multiply)(a, b, y)
         return y
 
-    @staticmethod
-    def _check_index(op: str, index: Array, count: int) -> None:
+    def _check_index(self, op: str, index: Array, count: int) -> None:
+        """The range only where looking costs no waiting for a device; there, a label out of range gives NaN."""
+        if not isinstance(index, self.xp.ndarray):
+            raise TypeError(f"{op}: labels are {self._described(index)}")
         if not np.issubdtype(index.dtype, np.integer) or index.ndim != 1:
             raise TypeError(f"{op}: expected whole-number labels (N,), got {index.dtype} {index.shape}")
-        if index.size and not (int(index.min()) >= 0 and int(index.max()) < count):
+        if not index.flags.c_contiguous:
+            raise ValueError(f"{op}: labels {index.shape} are not C-contiguous; pass a contiguous copy")
+        if isinstance(index, np.ndarray) and index.size and not (int(index.min()) >= 0 and int(index.max()) < count):
             raise ValueError(f"{op}: labels run from {index.min()} to {index.max()}, expected [0, {count})")
+
+    def _fill(self, x: Array, value: float) -> None:
+        x.fill(value)
 
     @abstractmethod
     def _activation(self, x: Array, act: Activation, y: Array) -> None: ...

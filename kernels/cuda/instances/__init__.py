@@ -4,8 +4,9 @@ One module per family of kernels, data only. To add a kernel add its row there; 
 """
 
 from ..source import Instance
+from .operations import OPERATIONS
 
-TABLE: tuple[Instance, ...] = ()
+TABLE: tuple[Instance, ...] = OPERATIONS
 """All rows."""
 
 
