@@ -58,7 +58,7 @@ def _die_before(path: Path, last_change: int) -> None:
 def outcome(path: Path) -> dict[str, Any]:
     """All that a run leaves and that does not depend on time; files as digests."""
     run = RunDirectory.open(path)
-    metrics = run.read_metrics()
+    metrics = run.metrics.read()
     for record in metrics:
         assert record.pop("images_per_second") > 0
     found: dict[str, Any] = {"config": run.config, "metrics": metrics}

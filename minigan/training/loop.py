@@ -44,7 +44,7 @@ def train(
         progress.step(step)
         if last or step % config.log_every == 0:
             record = _record(trainer, batches, losses, meter.rate(step))
-            run.append_metrics(record)
+            run.metrics.append(record)
             progress.log(record)
         failed = trainer.skipped
         if failed is not None:
@@ -84,7 +84,7 @@ def _due(every: int, step: int, last: bool) -> bool:
 def _save(run: RunDirectory, trainer: Trainer, prune: bool = True) -> None:
     """Write a checkpoint, the metrics before it first; a run that fails keeps its earlier ones, so prunes none."""
     try:
-        run.sync_metrics()
+        run.metrics.sync()
         save(run.checkpoints, trainer.checkpoint(), keep=trainer.config.keep_checkpoints if prune else None)
     except NonFiniteStateError as error:
         raise NonFiniteError(

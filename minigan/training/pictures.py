@@ -34,7 +34,7 @@ class Pictures:
 
     def curves(self) -> None:
         """plots/curves.png."""
-        atomic_write_bytes(self.run.plots / "curves.png", viz.loss_curves_png(self.run.read_metrics()))
+        atomic_write_bytes(self.run.plots / "curves.png", viz.loss_curves_png(self.run.metrics.read()))
 
     def final(self) -> None:
         """plots/: curves, interpolation (images only) and the animation of all sample grids."""

@@ -4,13 +4,10 @@
     RUN/metrics.jsonl   one JSON record a line                RUN/checkpoints/step_0000600.safetensors
     RUN/.lock           held while a process trains           RUN/plots/
 
-A resumed run goes back to its checkpoint's step (`rewind_metrics`, `rewind_samples`) before it goes on, so that its
+A resumed run goes back to its checkpoint's step (`Records.rewind`, `rewind_samples`) before it goes on, so that its
 files end up equal to those of a run that was never interrupted.
 """
 
-import json
-import math
-import os
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -23,6 +20,7 @@ import tomli_w
 
 from ..errors import UserError
 from .files import atomic_write_text, one_line_errors, remove_stale, step_files, step_path
+from .records import Records
 
 if sys.platform != "win32":
     import fcntl
@@ -89,9 +87,9 @@ class RunDirectory:
         return self.path / "config.toml"
 
     @property
-    def metrics_path(self) -> Path:
-        """Where the metrics are."""
-        return self.path / "metrics.jsonl"
+    def metrics(self) -> Records:
+        """The metrics."""
+        return Records(self.path / "metrics.jsonl")
 
     @property
     def samples(self) -> Path:
@@ -122,31 +120,6 @@ class RunDirectory:
                 raise UserError(f"another process is training in {self.path}")
             remove_stale(self.path)
             yield
-
-    def append_metrics(self, record: Mapping[str, Any]) -> None:
-        """Add one flat record of numbers and texts, with the key `step`; NaN and infinity become null."""
-        with one_line_errors(f"write {self.metrics_path}"), self.metrics_path.open("a", encoding="utf-8") as handle:
-            handle.write(_json_line(record))
-
-    def sync_metrics(self) -> None:
-        """Put the records so far on the disk, so that no power cut leaves a checkpoint without them."""
-        if self.metrics_path.exists():
-            with one_line_errors(f"write {self.metrics_path}"), self.metrics_path.open("rb") as handle:
-                os.fsync(handle.fileno())
-
-    def read_metrics(self) -> list[dict[str, Any]]:
-        """Every record so far, without a last line that a kill cut short; none when nothing was logged yet."""
-        if not self.metrics_path.exists():
-            return []
-        with one_line_errors(f"read {self.metrics_path}"):
-            *lines, _cut = self.metrics_path.read_bytes().split(b"\n")
-        return [_parse(line, f"{self.metrics_path} line {number}") for number, line in enumerate(lines, start=1)]
-
-    def rewind_metrics(self, step: int) -> None:
-        """Forget the records after `step`, and a last line that a kill cut short."""
-        if self.metrics_path.exists():
-            kept = [record for record in self.read_metrics() if record["step"] <= step]
-            atomic_write_text(self.metrics_path, "".join(_json_line(record) for record in kept))
 
     def sample_path(self, step: int) -> Path:
         """Where the sample grid of `step` goes."""
@@ -206,21 +179,3 @@ def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in table.items()
         if value is not None
     }
-
-
-def _parse(line: bytes, where: str) -> dict[str, Any]:
-    with suppress(ValueError):
-        record = json.loads(line)
-        if isinstance(record, dict) and isinstance(record.get("step"), int):
-            return record
-    raise UserError(f"{where} is not a JSON record with a step: remove that line")
-
-
-def _json_line(record: Mapping[str, Any]) -> str:
-    return json.dumps({key: _plain(value) for key, value in record.items()}, allow_nan=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    """A NumPy scalar or 0-d array as a Python number, a number that JSON cannot write as None."""
-    value = value.item() if hasattr(value, "item") else value
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -64,7 +64,7 @@ def resume(path: Path, steps: int | None = None, data_dir: str | None = None) ->
         if trainer.config.to_dict() != run.config:
             run = dataclasses.replace(run, config=trainer.config.to_dict())
             run.write_config()
-        run.rewind_metrics(_last_kept(trainer, trainer.config.log_every))
+        run.metrics.rewind(_last_kept(trainer, trainer.config.log_every))
         run.rewind_samples(_last_kept(trainer, trainer.config.sample_every))
         return run, _train(run, trainer, batches)
 

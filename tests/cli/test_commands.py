@@ -100,7 +100,7 @@ def test_the_last_line_names_the_program_so_that_it_can_be_called(
 
 def test_epochs_are_passes_over_the_data(minigan: CommandLine, faces: Path, tmp_path: Path) -> None:
     assert minigan("train", "mlp", "--data", faces, "--epochs", 3, "--out", "run", "--log-every", 1, *SMALL).code == 0
-    epochs = [record["epoch"] for record in RunDirectory.open(tmp_path / "run").read_metrics()]
+    epochs = [record["epoch"] for record in RunDirectory.open(tmp_path / "run").metrics.read()]
     assert epochs == [0, 0, 1, 1, 2, 2], "ten images make two batches of four"
 
 
@@ -279,7 +279,7 @@ def test_a_run_that_is_made_longer_leaves_the_files_of_one_that_long(minigan: Co
     assert minigan("train", "--resume", "longer", "--steps", 8).code == 0
     assert minigan("train", "mlp", "--steps", 8, "--out", "whole", *flags).code == 0
     left, right = (RunDirectory.open(tmp_path / name) for name in ("longer", "whole"))
-    assert [r["step"] for r in left.read_metrics()] == [r["step"] for r in right.read_metrics()] == [3, 6, 8]
+    assert [r["step"] for r in left.metrics.read()] == [r["step"] for r in right.metrics.read()] == [3, 6, 8]
     assert [f.name for f in left.sample_files()] == [f.name for f in right.sample_files()]
     assert left.sample_path(8).read_bytes() == right.sample_path(8).read_bytes()
 

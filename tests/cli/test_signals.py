@@ -35,7 +35,7 @@ def test_a_signal_saves_the_step_reached_and_the_run_resumes(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        while not run.read_metrics() and process.poll() is None:
+        while not run.metrics.read() and process.poll() is None:
             time.sleep(0.001)
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
@@ -45,7 +45,7 @@ def test_a_signal_saves_the_step_reached_and_the_run_resumes(
     assert re.fullmatch(r"dcgan on .*: .* parameters, steps 0 to 200, .*\n", err)
     newest = latest(run.checkpoints)
     assert newest is not None
-    assert 0 < load(newest).step == run.read_metrics()[-1]["step"] < 200
+    assert 0 < load(newest).step == run.metrics.read()[-1]["step"] < 200
 
     subprocess.run(shlex.split(command), check=True, timeout=60, capture_output=True)
     assert minigan(*arguments, "--out", "whole").code == 0

@@ -73,7 +73,7 @@ class Run:
         """Steps of the metrics, sample grids and checkpoints."""
         samples, checkpoints = self.directory.samples, self.directory.checkpoints
         return (
-            [record["step"] for record in self.directory.read_metrics()],
+            [record["step"] for record in self.directory.metrics.read()],
             list(step_files(samples, ".png")),
             list(step_files(checkpoints, ".safetensors")),
         )
@@ -120,10 +120,10 @@ def test_the_metrics_are_those_of_the_steps(tmp_path: Path, monkeypatch: pytest.
         record["loss_g"] = None if losses.g is None else float(losses.g)
         expected.append(record)
     rates = [3 * 4 / 2, 3 * 4 / 2, 3 * 4 / 2, 1 * 4 / 2]
-    assert run.directory.read_metrics() == [
+    assert run.directory.metrics.read() == [
         expected[step - 1] | {"images_per_second": rate} for step, rate in zip((3, 6, 9, 10), rates, strict=True)
     ]
-    assert run.shown.logged == run.directory.read_metrics()
+    assert run.shown.logged == run.directory.metrics.read()
     np.testing.assert_array_equal(run.trainer.params_g.flat, by_hand.params_g.flat)
 
 
@@ -189,7 +189,7 @@ def test_nan_in_the_data_stops_the_run_with_the_weights_from_before(tmp_path: Pa
         f"them in {run.directory.config_path} and resume"
     )
     assert run.written == ([1, 2, 3], [0], [2, 3])
-    assert run.directory.read_metrics()[-1]["loss_d"] is None
+    assert run.directory.metrics.read()[-1]["loss_d"] is None
     saved = load(run.directory.checkpoints / "step_0000003.safetensors")
     for name, view in twice.params_d.named.items():
         np.testing.assert_array_equal(saved.tensors[f"discriminator/{name}"], view)

@@ -117,8 +117,8 @@ def test_what_was_done_after_the_last_checkpoint_is_undone(
     with pytest.raises(RuntimeError, match="power cut"):
         session.start(config, tmp_path / "cut")
     run = RunDirectory.open(tmp_path / "cut")
-    assert run.read_metrics()[-1]["step"] == stop
-    with run.metrics_path.open("a") as metrics:
+    assert run.metrics.read()[-1]["step"] == stop
+    with run.metrics.path.open("a") as metrics:
         metrics.write('{"step": 16, "loss_')
     monkeypatch.setattr(Trainer, "step", step)
     session.resume(run.path)
@@ -131,7 +131,7 @@ def test_a_sample_grid_of_steps_that_were_lost_goes(noise: str, tmp_path: Path) 
     (run.checkpoints / "step_0000012.safetensors").unlink()
     session.resume(run.path, steps=11)
     assert [file.stem for file in run.sample_files()] == [f"step_{step:07d}" for step in (0, 4, 8, 11)]
-    assert [record["step"] for record in run.read_metrics()] == list(range(1, 12))
+    assert [record["step"] for record in run.metrics.read()] == list(range(1, 12))
 
 
 def test_a_finished_run_stays_as_it_is(noise: str, tmp_path: Path) -> None:

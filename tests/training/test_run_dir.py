@@ -33,7 +33,7 @@ def test_an_existing_run_is_refused_without_overwrite(run: RunDirectory) -> None
 
 def test_overwrite_removes_what_the_run_wrote_and_nothing_else(run: RunDirectory) -> None:
     own = [
-        run.metrics_path,
+        run.metrics.path,
         run.sample_path(100),
         run.checkpoints / "step_0000100.safetensors",
         run.plots / "curves.png",
@@ -93,10 +93,10 @@ def test_fresh_path_counts_up(tmp_path: Path) -> None:
 
 
 def test_metrics_come_back_with_numpy_numbers_plain_and_nan_as_none(run: RunDirectory) -> None:
-    assert run.read_metrics() == []
-    run.append_metrics({"step": 1, "loss_d": np.float32(0.5), "loss_g": np.array(2.0), "note": "é"})
-    run.append_metrics({"step": np.int64(2), "loss_d": float("nan"), "loss_g": np.float64("-inf"), "note": None})
-    assert run.read_metrics() == [
+    assert run.metrics.read() == []
+    run.metrics.append({"step": 1, "loss_d": np.float32(0.5), "loss_g": np.array(2.0), "note": "é"})
+    run.metrics.append({"step": np.int64(2), "loss_d": float("nan"), "loss_g": np.float64("-inf"), "note": None})
+    assert run.metrics.read() == [
         {"step": 1, "loss_d": 0.5, "loss_g": 2.0, "note": "é"},
         {"step": 2, "loss_d": None, "loss_g": None, "note": None},
     ]
@@ -104,46 +104,46 @@ def test_metrics_come_back_with_numpy_numbers_plain_and_nan_as_none(run: RunDire
 
 def test_each_record_is_on_disk_at_once(run: RunDirectory) -> None:
     for step in range(3):
-        run.append_metrics({"step": step})
-        assert len(run.metrics_path.read_bytes().splitlines()) == step + 1
+        run.metrics.append({"step": step})
+        assert len(run.metrics.path.read_bytes().splitlines()) == step + 1
 
 
 def test_a_cut_last_line_is_ignored_and_rewound_away(run: RunDirectory) -> None:
     for step in (10, 20):
-        run.append_metrics({"step": step, "loss_d": 1 / 3})
-    whole = run.metrics_path.read_bytes()
+        run.metrics.append({"step": step, "loss_d": 1 / 3})
+    whole = run.metrics.path.read_bytes()
     for cut in range(1, 20):
-        run.metrics_path.write_bytes(whole + whole[:cut])
-        assert [record["step"] for record in run.read_metrics()] == [10, 20]
-    run.rewind_metrics(20)
-    assert run.metrics_path.read_bytes() == whole
+        run.metrics.path.write_bytes(whole + whole[:cut])
+        assert [record["step"] for record in run.metrics.read()] == [10, 20]
+    run.metrics.rewind(20)
+    assert run.metrics.path.read_bytes() == whole
 
 
 @pytest.mark.parametrize("line", ["{not json}", "[1]", '{"loss_d": 1}', '{"step": "x"}'])
 def test_a_damaged_line_is_named(run: RunDirectory, line: str) -> None:
-    run.append_metrics({"step": 1})
-    with run.metrics_path.open("a") as handle:
+    run.metrics.append({"step": 1})
+    with run.metrics.path.open("a") as handle:
         handle.write(f"{line}\n")
-    run.append_metrics({"step": 3})
+    run.metrics.append({"step": 3})
     with pytest.raises(UserError, match=r"metrics\.jsonl line 2 is not a JSON record"):
-        run.read_metrics()
+        run.metrics.read()
 
 
 def test_a_rewound_and_continued_file_equals_an_uninterrupted_one(run: RunDirectory) -> None:
     rng = np.random.default_rng(0)
     records = [{"step": 50 * i, "loss_d": rng.normal() * 10.0**i, "loss_g": np.float32(rng.normal())} for i in range(8)]
     for record in records:
-        run.append_metrics(record)
-    uninterrupted = run.metrics_path.read_bytes()
-    run.rewind_metrics(150)
-    assert [record["step"] for record in run.read_metrics()] == [0, 50, 100, 150]
+        run.metrics.append(record)
+    uninterrupted = run.metrics.path.read_bytes()
+    run.metrics.rewind(150)
+    assert [record["step"] for record in run.metrics.read()] == [0, 50, 100, 150]
     for record in records[4:]:
-        run.append_metrics(record)
-    assert run.metrics_path.read_bytes() == uninterrupted
+        run.metrics.append(record)
+    assert run.metrics.path.read_bytes() == uninterrupted
 
 
 def test_rewinding_a_run_without_metrics_or_samples_writes_nothing(run: RunDirectory) -> None:
-    run.rewind_metrics(5)
+    run.metrics.rewind(5)
     run.rewind_samples(5)
     assert sorted(file.name for file in run.path.iterdir()) == [".lock", "config.toml"]
 
