@@ -1,10 +1,6 @@
 // Numbers that are none, and how to tell them.
 #pragma once
 
-#ifdef MG_CPU
-using std::exp, std::expm1, std::log, std::log1p, std::tanh, std::fabs, std::sqrt;  // of float too, as in CUDA
-#endif
-
 #define NOT_A_NUMBER __int_as_float(0x7fc00000)
 
 // x - x is 0, unless x is NaN or infinite.

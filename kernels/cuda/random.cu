@@ -6,10 +6,6 @@
 #include "numbers.cuh"
 #include "strided.cuh"
 
-#ifdef MG_CPU
-using std::cos, std::sin;
-#endif
-
 // The step that draws belong to, written by one thread.
 __global__ void set_step(u32* step, u32 value) { step[0] = value; }
 
