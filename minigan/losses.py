@@ -45,7 +45,7 @@ class Loss:
         """Discriminator's loss and its gradients in both logits."""
         _check(self.name, u_real=u_real, u_fake=u_fake)
         terms, du_real, du_fake = self.d_terms(u_real, u_fake)
-        return np.asarray(terms.mean()), du_real / len(u_real), du_fake / len(u_fake)
+        return mean(terms), du_real / len(u_real), du_fake / len(u_fake)
 
     def g_loss(self, u_real: Array | None, u_fake: Array) -> tuple[Array, Array]:
         """Generator's loss and its gradient in the fake logits."""
@@ -55,7 +55,12 @@ class Loss:
                 raise ValueError(f"{self.name}: the generator's loss needs the real logits, got None")
             _check(self.name, u_real=u_real, u_fake=u_fake)
         terms, du_fake = self.g_terms(u_real, u_fake)
-        return np.asarray(terms.mean()), du_fake / len(u_fake)
+        return mean(terms), du_fake / len(u_fake)
+
+
+def mean(terms: Array) -> Array:
+    """The mean as a 0-d array, on the device where the terms are: reading it would wait for all that was launched."""
+    return terms.mean(keepdims=True).reshape(())
 
 
 def _check(name: str, **logits: Array) -> None:

@@ -33,7 +33,8 @@ class Optimizer(ABC):
         self.lr, self.weight_decay = lr, weight_decay
         self.moments = {name: params.like() for name in moments}
         self.count = 0
-        self.skipped = np.zeros((), np.int64)
+        self.skipped = params.allocate(np.dtype(np.int64).itemsize).view(np.int64).reshape(())
+        self.skipped.fill(0)
 
     def step(self, ops: Ops, params: ParamSet, grads: ParamSet, lr: float | None = None) -> None:
         """Update the parameters in place, unless the gradient holds a NaN or infinity; `lr` overrides the default."""

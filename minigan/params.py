@@ -4,18 +4,20 @@ Two buffers, trainable parameters and state (running statistics), hold every arr
 to a cache line. Clearing a gradient is then one fill, an Adam step one kernel, and a checkpoint the named views.
 
     p = net.init(seed=0, in_shape=(100,))
+    p = p.on(ops)         in the memory of a backend's device; the CPU's backends take it as it is
     p["dense1"]["W"]      a view; layers get p["dense1"] as their own p
-    g = p.like()          gradients: same names, zeros
+    g = p.like()          gradients: same names, zeros, same memory
     p.flat                all trainables, one axis; the pads between arrays stay 0
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from kernels import Ops
 from kernels.types import Array, Shape
 from kernels.workspace import ALIGNMENT, aligned_bytes
 
@@ -73,14 +75,22 @@ def walk(spec: Spec, prefix: str = "") -> Iterator[tuple[str, Param]]:
 class ParamSet:
     """Arrays of a nested spec in two flat buffers, all zero at first.
 
+    Args:
+        spec: of a network.
+        dtype: float32 or float64.
+        allocate: makes the memory, an aligned array of n bytes; by default the host's.
+
     Attributes:
         flat, state: the buffers of trainables and of state, one axis each.
         named: {"conv2d1/W": view} for all arrays, in the order of the layers.
     """
 
-    def __init__(self, spec: Spec, dtype: np.typing.DTypeLike = np.float32) -> None:
+    def __init__(
+        self, spec: Spec, dtype: np.typing.DTypeLike = np.float32, allocate: Callable[[int], Array] = aligned_bytes
+    ) -> None:
         self.spec = spec
         self.dtype = np.dtype(dtype)
+        self.allocate = allocate
         entries = list(walk(spec))
         self.flat = self._zeros([param for _, param in entries if param.trainable])
         self.state = self._zeros([param for _, param in entries if not param.trainable])
@@ -105,12 +115,21 @@ class ParamSet:
 
     def like(self) -> "ParamSet":
         """A new set of the same spec, all zero: gradients, or an optimizer's moments."""
-        return ParamSet(self.spec, self.dtype)
+        return ParamSet(self.spec, self.dtype, self.allocate)
 
     def copy(self) -> "ParamSet":
         """A new set of the same spec and contents."""
         other = self.like()
         other.flat[...], other.state[...] = self.flat, self.state
+        return other
+
+    def on(self, ops: Ops) -> "ParamSet":
+        """The same contents where `ops` can take them: self, or a copy in the memory of a device."""
+        flat = ops.to_device(self.flat)
+        if flat is self.flat:
+            return self
+        other = ParamSet(self.spec, self.dtype, ops.allocate)
+        other.flat[...], other.state[...] = flat, ops.to_device(self.state)
         return other
 
     def trainable(self) -> dict[str, Array]:
@@ -129,7 +148,7 @@ class ParamSet:
 
     def _zeros(self, params: list[Param]) -> Array:
         size = sum(self._padded(param.shape) for param in params)
-        buffer = aligned_bytes(size * self.dtype.itemsize).view(self.dtype)
+        buffer = self.allocate(size * self.dtype.itemsize).view(self.dtype)
         buffer.fill(0)
         return buffer
 

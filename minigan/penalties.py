@@ -21,6 +21,7 @@ and the points of r1+r2 go through D as one batch of 2N only if no group of D's 
 sqrt(s + EPS), so that a zero gradient has a derivative too.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -67,7 +68,7 @@ class Penalty:
         `size` is that of one batch.
         """
         values, slopes = self.curve(squared_norms, self.weight)
-        return np.asarray(values.sum() / size), slopes * (2 / size)
+        return (values.sum(keepdims=True) / size).reshape(()), slopes * (2 / size)
 
 
 class PenaltyStep(NamedTuple):
@@ -87,9 +88,9 @@ def penalty_grad(
     """
     x, size = penalty.points(ops, x_real, x_fake), len(x_real)
     whole = penalty.batches == 1 or (d.group is not None and size % d.group == 0)
-    parts = [x] if whole else np.split(x, penalty.batches)
+    parts = [x] if whole else [x[start : start + size] for start in range(0, len(x), size)]
     steps = [_penalty_grad(ops, d, p, penalty, part, size, g) for part in parts]
-    return steps[0] if whole else PenaltyStep(np.asarray(sum(step.value for step in steps)), steps)
+    return steps[0] if whole else PenaltyStep(functools.reduce(ops.add, [step.value for step in steps]), steps)
 
 
 def _penalty_grad(
@@ -136,7 +137,8 @@ def _around(ops: Ops, x_real: Array, _: Array) -> Array:
     for each element); ours are uniform around the data, scaled by the spread of the whole batch.
     """
     noise = ops.random_uniform(x_real.shape, Use.PENALTY)
-    half = np.full(len(x_real), x_real.std() / 2, x_real.dtype)
+    half = ops.empty((len(x_real),))
+    half[...] = x_real.std() / 2
     return ops.add(x_real, ops.scale_samples(noise, half))
 
 

@@ -51,14 +51,15 @@ class SpectralNorm:
         state: {"conv2d1/W/u": array}, what a checkpoint must hold.
     """
 
-    def __init__(self, params: ParamSet, seed: int) -> None:
+    def __init__(self, ops: Ops, params: ParamSet, seed: int) -> None:
         self.effective = params.copy()
         self._vectors: dict[str, _Vectors] = {}
         for path, w in params.named.items():
             if path.rsplit("/", 1)[-1] == "W":
                 rows, columns = w.size // w.shape[-1], w.shape[-1]
                 u = generator(seed, f"{path}/u").standard_normal((columns, 1)).astype(w.dtype)
-                self._vectors[path] = _Vectors(u, np.zeros((rows, 1), w.dtype), np.ones(1, w.dtype))
+                start = _Vectors(u, np.zeros((rows, 1), w.dtype), np.ones(1, w.dtype))
+                self._vectors[path] = _Vectors(*map(ops.to_device, start))
         if not self._vectors:
             raise ValueError("spectral normalisation: no weight matrix among the parameters")
         self.state = {f"{path}/{name}": getattr(own, name) for path, own in self._vectors.items() for name in "uv"}

@@ -37,7 +37,8 @@ def setting(seed: int = 0, dtype: Any = np.float64) -> tuple[Ops, Layer, ParamSe
     p = net.init(seed, IMAGE, dtype)
     for view in p.trainable().values():
         view += (0.3 * np.random.default_rng(seed).standard_normal(view.shape)).astype(dtype)
-    return kernels.get_ops("numpy", dtype=dtype), net, p, SpectralNorm(p, seed)
+    ops = kernels.get_ops("numpy", dtype=dtype)
+    return ops, net, p, SpectralNorm(ops, p, seed)
 
 
 def singular_value(w: np.ndarray) -> float:
@@ -128,7 +129,7 @@ def test_every_backend_agrees(backend: str):
 
 def test_a_network_without_weights_is_refused():
     with pytest.raises(ValueError, match="no weight matrix"):
-        SpectralNorm(ReLU().init(0, (3,)), 0)
+        SpectralNorm(kernels.get_ops("numpy"), ReLU().init(0, (3,)), 0)
 
 
 def test_training_with_it():
@@ -154,7 +155,7 @@ def test_training_with_it():
 def test_small_weights_become_as_large_as_all_others(scale: float):
     ops, p = kernels.get_ops("numpy"), Dense(20, 10).init(0, (20,))
     p["W"][...] = scale * np.random.default_rng(0).standard_normal((20, 10))
-    sn = SpectralNorm(p, 0)
+    sn = SpectralNorm(ops, p, 0)
     for _ in range(200):
         effective = sn.prepare(ops, p)
     assert singular_value(effective["W"]) == pytest.approx(1, abs=1e-3)
@@ -163,7 +164,7 @@ def test_small_weights_become_as_large_as_all_others(scale: float):
 def test_a_weight_of_zeros_stays_zeros():
     ops, p = kernels.get_ops("numpy"), Dense(4, 3).init(0, (4,))
     p["W"][...] = 0
-    sn, g = SpectralNorm(p, 0), p.like()
+    sn, g = SpectralNorm(ops, p, 0), p.like()
     for _ in range(3):
         assert not sn.prepare(ops, p)["W"].any()
     sn.pull_back(ops, g)
@@ -179,8 +180,8 @@ def test_a_step_of_the_trainer_taken_by_hand(weight_norm: str):
     )  # fmt: skip
     trainer, start = Trainer(config, (8, 8, 1)), Trainer(config, (8, 8, 1))
     p_g, p_d, gan = start.params_g, start.params_d, start.algorithm.gan
-    sn = SpectralNorm(p_d, config.seed) if weight_norm == "spectral" else None
     ops, rng = kernels.get_ops("numpy"), np.random.default_rng(0)
+    sn = SpectralNorm(ops, p_d, config.seed) if weight_norm == "spectral" else None
     for step in range(4):
         x = rng.uniform(-1, 1, (3, 8, 8, 1)).astype(np.float32)
         trainer.step(x)

@@ -79,7 +79,7 @@ class Adversarial(Algorithm):
     def beliefs(self) -> dict[str, float]:
         """See `realness`."""
         assert self.logits is not None
-        d_real, d_fake = realness(self.gan.loss, *self.logits)
+        d_real, d_fake = realness(self.gan.loss, *map(self.d.ops.to_host, self.logits))
         return {"d_real": d_real, "d_fake": d_fake}
 
     def _latents(self, ops: Ops, batch: Batch, use: Use) -> Array:

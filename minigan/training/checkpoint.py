@@ -5,7 +5,7 @@ a pickle would be. The header also carries a table of texts, which here holds th
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+
+from kernels.types import Array
 
 from ..errors import UserError
 from .files import atomic_path, one_line_errors, step_files, step_path
@@ -144,11 +146,19 @@ def check_matches(
         raise UserError(f"the checkpoint (preset {checkpoint.preset}, step {checkpoint.step}) does not fit: {what}")
 
 
-def restore(target: Mapping[str, np.ndarray], checkpoint: Checkpoint, prefix: str = "") -> None:
-    """Copy the tensors named `prefix...` into the arrays of `target`, in place; if any does not fit, copy none."""
+def restore(
+    target: Mapping[str, Array],
+    checkpoint: Checkpoint,
+    prefix: str = "",
+    to_device: Callable[[np.ndarray], Array] = np.asarray,
+) -> None:
+    """Copy the tensors named `prefix...` into the arrays of `target`, in place; if any does not fit, copy none.
+
+    `to_device` brings a tensor to where the target is.
+    """
     check_matches(checkpoint, {name: (array.shape, array.dtype) for name, array in target.items()}, prefix)
     for name, array in target.items():
-        array[...] = checkpoint.tensors[prefix + name]
+        array[...] = to_device(checkpoint.tensors[prefix + name])
 
 
 def _describe(shape: tuple[int, ...], dtype: np.dtype) -> str:

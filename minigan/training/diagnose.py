@@ -8,7 +8,7 @@ from kernels import Ops
 from kernels.types import Array
 
 from ..layer import Layer, Params, Sequential
-from .algorithm import Batch, Passes
+from .algorithm import Passes
 from .trainer import Trainer
 
 
@@ -24,7 +24,7 @@ def first_non_finite(trainer: Trainer, x: Array, labels: Array | None = None) ->
     """
     if not np.isfinite(x).all():
         return "the batch of real data itself"
-    batch = Batch(trainer.steps_done - 1, x, labels)
+    batch = trainer.batch(trainer.steps_done - 1, x, labels)
     # The players share one stream of random numbers, so from the start of the step each draws what it drew then.
     trainer.rewind(batch.step)
     for update in trainer.algorithm.updates:
@@ -38,7 +38,7 @@ def first_non_finite(trainer: Trainer, x: Array, labels: Array | None = None) ->
         trainer.evaluate(update, batch, replay=True)
         for name in reversed(update.players):
             for path, g in reversed(trainer.players[name].grads.trainable().items()):
-                if not np.isfinite(g).all():
+                if not np.isfinite(trainer.read(g)).all():
                     return f"the gradient of {name}/{path}"
     return "nothing that shows again when the step is repeated"
 
@@ -66,4 +66,4 @@ def _first_bad_layer(ops: Ops, layer: Layer, p: Params, x: Any, path: str) -> tu
                 return found, x
         return None, x
     y, _ = layer.forward(ops, p, x)
-    return (None if np.isfinite(y).all() else path), y
+    return (None if np.isfinite(ops.to_host(y)).all() else path), y

@@ -94,7 +94,10 @@ def _save(run: RunDirectory, trainer: Trainer, prune: bool = True) -> None:
 
 def _record(trainer: Trainer, batches: Batches, losses: Any, rate: float) -> dict[str, float | int | None]:
     """One line of metrics.jsonl."""
-    named = {f"loss_{name}": None if value is None else float(value) for name, value in losses._asdict().items()}
+    named = {
+        f"loss_{name}": None if value is None else float(trainer.read(value))
+        for name, value in losses._asdict().items()
+    }
     place = {"step": trainer.steps_done, "epoch": batches.epoch(trainer.steps_done - 1)}
     return {**place, **named, **trainer.algorithm.beliefs(), "images_per_second": rate}
 

@@ -35,9 +35,9 @@ class Player:
         spectral_norm: bool = False,
     ) -> None:
         self.name, self.network, self.ops, self.config = name, network, ops, config
-        self.params = network.init(config.seed, in_shape, ops.dtype, player=name)
+        self.params = network.init(config.seed, in_shape, ops.dtype, player=name).on(ops)
         self.grads = self.params.like()
-        self.spectral_norm = SpectralNorm(self.params, config.seed) if spectral_norm else None
+        self.spectral_norm = SpectralNorm(ops, self.params, config.seed) if spectral_norm else None
         self.optimizer = make_optimizer(config, self.params, lr)
         self.weight_clip = weight_clip
 
@@ -70,10 +70,10 @@ class Player:
     @property
     def skipped(self) -> int:
         """How many updates were left out because the gradient was not finite."""
-        return int(self.optimizer.skipped)
+        return int(self.ops.to_host(self.optimizer.skipped))
 
     def tensors(self) -> dict[str, Array]:
-        """Everything a checkpoint must hold of this player, by name."""
+        """Everything a checkpoint must hold of this player, by name, where it is."""
         tensors = {f"{self.name}/{path}": view for path, view in self.params.named.items()}
         for moment, values in self.optimizer.moments.items():
             tensors |= {f"optimizer_{self.name}/{moment}/{path}": view for path, view in values.trainable().items()}

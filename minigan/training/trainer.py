@@ -119,7 +119,7 @@ class Trainer:
         if x.shape[1:] != self.data_shape or x.dtype != np.float32 or not len(x):
             raise ValueError(f"step: expected float32 {('N', *self.data_shape)}, got {x.dtype} {x.shape}")
         step, total = self.steps_done, self.total_steps or 1
-        batch = Batch(step, x, labels)
+        batch = self.batch(step, x, labels)
         losses: dict[str, Array] = {}
         self._rng.begin(step)
         for update in self.algorithm.updates:
@@ -134,6 +134,15 @@ class Trainer:
             losses |= outcome.losses
         self.steps_done += 1
         return self.algorithm.losses(**losses)
+
+    def batch(self, step: int, x: Array, labels: Array | None) -> Batch:
+        """The batch of a step, on the device."""
+        to_device = self._sampling.to_device
+        return Batch(step, to_device(x), None if labels is None else to_device(labels))
+
+    def read(self, array: Array) -> np.ndarray:
+        """The contents of an array of the backend, a loss say, on the host; waits for the step that makes it."""
+        return self._sampling.to_host(array)
 
     def evaluate(self, update: Update, batch: Batch, replay: bool = False) -> Outcome:
         """The gradient of an update, left in its players' `grads`."""
@@ -165,18 +174,20 @@ class Trainer:
         """G(z) in eval mode for latents z (count, Z), copied out of the workspace; images are clipped to [-1, 1]."""
         maker = self.players[self.algorithm.maker]
         params = maker.params if self.average is None else self.average.params
-        images = np.empty((len(z), *self.data_shape), np.float32)
+        ops, images = self._sampling, np.empty((len(z), *self.data_shape), np.float32)
         for start in range(0, len(z), SAMPLE_BATCH):
-            self._sampling.workspace.reset()
-            part = np.ascontiguousarray(z[start : start + SAMPLE_BATCH])
-            images[start : start + SAMPLE_BATCH] = maker.network.forward(self._sampling, params, part, train=False)[0]
+            ops.workspace.reset()
+            part = ops.to_device(np.ascontiguousarray(z[start : start + SAMPLE_BATCH]))
+            made, _ = maker.network.forward(ops, params, part, train=False)
+            images[start : start + SAMPLE_BATCH] = ops.to_host(made)
         return images.clip(-1, 1) if len(self.data_shape) == 3 else images
 
     def checkpoint(self) -> Checkpoint:
-        """The whole state, as views: save it before the next step."""
+        """The whole state, on the CPU as views: save it before the next step."""
         counts = {name: player.optimizer.count for name, player in self.players.items()}
         extra = {"updates": counts, "data_shape": list(self.data_shape)}
-        return Checkpoint(self.steps_done, self.config.preset, self.config.to_dict(), self._tensors(), extra)
+        tensors = {name: self.read(tensor) for name, tensor in self._tensors().items()}
+        return Checkpoint(self.steps_done, self.config.preset, self.config.to_dict(), tensors, extra)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take over the state of a checkpoint, or raise UserError and change nothing."""
@@ -187,7 +198,7 @@ class Trainer:
             raise UserError(f"the checkpoint of step {checkpoint.step} does not say how many updates were done")
         tensors = self._tensors()
         check_matches(checkpoint, {name: (view.shape, view.dtype) for name, view in tensors.items()})
-        restore(tensors, checkpoint)
+        restore(tensors, checkpoint, to_device=self._sampling.to_device)
         for name, player in self.players.items():
             player.optimizer.count = int(counts[name])
         self.steps_done = checkpoint.step

@@ -7,8 +7,6 @@ logits u (N, 1), or (N/m, 1) where D judges packs of m.
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from kernels import Ops
 from kernels.types import Array
 
@@ -59,7 +57,8 @@ def d_grad(
     if gan.penalty is None:
         return step._replace(notes=(made, step.notes))
     penalty = penalty_grad(ops, gan.discriminator, p_d, gan.penalty, x, fake, g)
-    return step._replace(value=np.asarray(step.value + penalty.value), notes=(made, step.notes, penalty.notes))
+    value = (step.value + penalty.value).reshape(())  # NumPy makes the sum of two 0-d arrays a scalar
+    return step._replace(value=value, notes=(made, step.notes, penalty.notes))
 
 
 def _adversarial(ops: Ops, gan: Gan, p_d: ParamSet, x: Array, fake: Array, g: ParamSet | None) -> DiscriminatorStep:
