@@ -17,6 +17,11 @@ __device__ __forceinline__ void cp_async4(void* shared, const void* global, int 
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(shared_address(shared)), "l"(global), "r"(bytes));
 }
 
+// The same for 8 bytes; `bytes` is 8 or 0.
+__device__ __forceinline__ void cp_async8(void* shared, const void* global, int bytes) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;\n" ::"r"(shared_address(shared)), "l"(global), "r"(bytes));
+}
+
 // Ends a group of asynchronous copies: those of this thread since the last group.
 __device__ __forceinline__ void cp_async_commit() { asm volatile("cp.async.commit_group;\n" ::); }
 

@@ -95,10 +95,12 @@ class Runtime(abc.ABC):
     Attributes:
         name: for messages: "cuda" or "cuda-emulator".
         xp: the array module whose arrays are device arrays: cupy or numpy.
+        capability: compute capability, (9, 0) of an H100; which instructions there are.
     """
 
     name: str
     xp: ModuleType
+    capability: tuple[int, int]
 
     def __init__(self, folder: Path = FOLDER) -> None:
         """`folder`: of other .cu files than the library's; of these any expression may be asked for."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...activations import Activation
+from ...choice import Choice
 from ...contract.products import ProductOps
 from ...types import Array, Pads, Pair, Shape
 from .. import elementwise, gemm, gemv
@@ -14,7 +15,6 @@ from ..ladder.matmul import PRODUCTS
 from ..microkernel import TILE_BYTES
 from ..winograd_plan import applies, plan, wins
 from . import implicit, rungs
-from .choice import Choice
 from .flat import flat, flat_or_none
 from .scratch import for_each_thread
 from .winograd import Winograd

@@ -41,6 +41,7 @@ class EmulatorRuntime(Runtime):
 
     name = "cuda-emulator"
     xp = np
+    capability = (9, 0)
 
     def __init__(
         self, order: str | None = None, build: str | None = None, guard: str | None = None, folder: Path = FOLDER

@@ -5,8 +5,9 @@ One module per family of kernels, data only. To add a kernel add its row there; 
 
 from ..source import Instance
 from .operations import OPERATIONS
+from .products import PRODUCTS
 
-TABLE: tuple[Instance, ...] = OPERATIONS
+TABLE: tuple[Instance, ...] = (*OPERATIONS, *PRODUCTS)
 """All rows."""
 
 

@@ -6,6 +6,9 @@
 inline void cp_async16(void* shared, const void* global, int bytes, mg::Site site = mg::Site::here()) {
   mg::async_copy(site, shared, global, 16, bytes);
 }
+inline void cp_async8(void* shared, const void* global, int bytes, mg::Site site = mg::Site::here()) {
+  mg::async_copy(site, shared, global, 8, bytes);
+}
 inline void cp_async4(void* shared, const void* global, int bytes, mg::Site site = mg::Site::here()) {
   mg::async_copy(site, shared, global, 4, bytes);
 }

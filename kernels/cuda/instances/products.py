@@ -1,0 +1,116 @@
+"""The ladders of the matrix product and the convolutions: for each rung its file, its tiles, and what a block needs."""
+
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ..source import Instance
+
+SIZES = {"float": 4, "double": 8}
+"""Bytes of a number, by element type."""
+
+DEPTH = 16
+"""Steps of k in a panel: DEPTH of the .cu files."""
+
+SPLIT_SUM, SUM_THREADS = "split_sum.cu", 256
+"""The kernel that adds up the parts of a split product."""
+
+
+class Tile(NamedTuple):
+    """One size of a kernel.
+
+    Attributes:
+        arguments: of the template, as far as they do not say how operands lie.
+        side: a block computes side x side numbers of y; 1: each thread one number.
+        threads: per block.
+        shared_bytes: dynamic shared memory of a block.
+    """
+
+    arguments: str
+    side: int
+    threads: int
+    shared_bytes: int = 0
+
+    def blocks(self, m: int, n: int) -> int:
+        """Blocks for y (m, n)."""
+        if self.side == 1:
+            return -(-m * n // self.threads)
+        return -(-m // self.side) * -(-n // self.side)
+
+
+class Rung(NamedTuple):
+    """One way to compute a product.
+
+    Attributes:
+        idea: why it is faster than the rung below.
+        file: its .cu file; a matrix product's kernel has the same name.
+        tiles: by element type, the largest first.
+        splits: whether blocks may share the k of a tile.
+    """
+
+    idea: str
+    file: str
+    tiles: dict[str, tuple[Tile, ...]]
+    splits: bool = False
+
+
+def ring_bytes(side: int, size: int, stages: int) -> int:
+    """Shared memory of a ring of panel pairs, whichever way the operands lie; panel.cuh has their strides."""
+    along_k, across = side * (DEPTH + 16 // size), DEPTH * (side + 8)
+    return stages * 2 * max(along_k, across) * size
+
+
+def _plain(side: int, threads: int) -> dict[str, tuple[Tile, ...]]:
+    return {real: (Tile(real, side, threads),) for real in SIZES}
+
+
+def _ring(real: str, side: int, stages: int, arguments: str) -> Tile:
+    return Tile(arguments, side, 2 * side, ring_bytes(side, SIZES[real], stages))
+
+
+def warp_tiles() -> dict[str, tuple[Tile, ...]]:
+    """Tiles of the kernels made of `ThreadTile`: three stages."""
+    sides = {"float": (128, 64), "double": (64,)}
+    return {real: tuple(_ring(real, side, 3, f"{real}, {side}") for side in sides[real]) for real in SIZES}
+
+
+def tensor_tiles(products: int) -> dict[str, tuple[Tile, ...]]:
+    """Tiles of the kernels made of `MmaTile`: four stages, float32 alone."""
+    return {"float": tuple(_ring("float", side, 4, f"{side}, {products}") for side in (128, 64))}
+
+
+MATMUL: dict[str, Rung] = {
+    "naive": Rung("one thread for each number, as the definition says", "gemm_naive.cu", _plain(1, 256)),
+    "coalesced": Rung("the lanes of a warp run along memory", "gemm_coalesced.cu", _plain(1, 256)),
+    "shared": Rung("a tile of each operand in shared memory", "gemm_shared.cu", _plain(32, 1024)),
+    "register": Rung("a tile of y in the registers of each thread", "gemm_register.cu", _plain(64, 256)),
+    "vectorised": Rung(
+        "16 bytes an instruction, copied while the block multiplies",
+        "gemm_vectorised.cu",
+        {real: (Tile(real, 512 // size, 256, ring_bytes(512 // size, size, 2)),) for real, size in SIZES.items()},
+    ),
+    "warp": Rung("a warp takes a square piece of the tile", "gemm_warp.cu", warp_tiles(), splits=True),
+    "tf32": Rung("tensor cores, which round the factors to TF32", "gemm_tensor.cu", tensor_tiles(1), splits=True),
+    "3xtf32": Rung("three TF32 products add up to one of float32", "gemm_tensor.cu", tensor_tiles(3), splits=True),
+}
+"""From the definition up."""
+
+
+def matmul_expression(file: str, arguments: str, trans_a: bool, trans_b: bool) -> str:
+    """What CUDA calls the kernel of a rung."""
+    return f"{file.removesuffix('.cu')}<{arguments}, {_flag(trans_a)}, {_flag(trans_b)}>"
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _matmul_rows() -> Iterator[Instance]:
+    for rung in MATMUL.values():
+        for tile in itertools.chain.from_iterable(rung.tiles.values()):
+            for transposed in itertools.product((False, True), repeat=2):
+                expression = matmul_expression(rung.file, tile.arguments, *transposed)
+                yield Instance(rung.file, expression, tile.threads, tile.shared_bytes, unit=tile.arguments)
+
+
+PRODUCTS = (*_matmul_rows(), *(Instance(SPLIT_SUM, f"split_sum<{real}>", SUM_THREADS) for real in SIZES))

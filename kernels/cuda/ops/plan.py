@@ -1,0 +1,40 @@
+"""How a product is laid out on the chip: which tile, how many blocks, and into how many parts its sums are split.
+
+A function of shapes alone. On every chip, and in the emulator, a product is the same sums in the same order.
+"""
+
+from typing import NamedTuple
+
+from ..instances.products import DEPTH, Rung, Tile
+
+BLOCKS = 128
+"""Blocks that occupy a large chip."""
+
+SHORTEST = 4
+"""Panels of k that a block has at least; with fewer, filling the pipeline takes longer than computing."""
+
+
+class Plan(NamedTuple):
+    """A launch: `blocks` of `tile`, `splits` times over."""
+
+    tile: Tile
+    blocks: int
+    splits: int
+
+
+def plan(rung: Rung, real: str, m: int, k: int, n: int) -> Plan:
+    """The plan for y (m, n), sums of k products, both at least 1.
+
+    The largest tile that makes enough blocks; with the smallest, if it does not either, blocks share the k of a tile.
+    """
+    tiles = rung.tiles[real]
+    tile = next((tile for tile in tiles if tile.blocks(m, n) >= BLOCKS), tiles[-1])
+    blocks = tile.blocks(m, n)
+    return Plan(tile, blocks, split(k, BLOCKS // blocks) if rung.splits else 1)
+
+
+def split(k: int, most: int) -> int:
+    """Parts of k, `most` at the most, each of SHORTEST panels or more and none of them empty."""
+    panels = -(-k // DEPTH)
+    each = max(SHORTEST, -(-panels // max(most, 1)))
+    return max(1, -(-panels // each))
