@@ -33,6 +33,7 @@ class Use(enum.IntEnum):
     SAMPLE = 3
     INTERPOLATION = 4
     PENALTY = 5
+    CODE = 6
 
 
 def philox4x32(counter: tuple[Array, Array, Array, Array], key: tuple[int, int]) -> list[Array]:

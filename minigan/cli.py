@@ -64,6 +64,9 @@ class Sample:
 
     $ minigan sample runs/dcgan-mnist5k --count 64 --out digits.png
     $ minigan sample runs/dcgan-mnist5k --interpolate
+    $ minigan sample runs/cgan-mnist5k --label 7
+
+    Of a preset that takes labels the grid has a row for each, with the same latents in every row.
     """
 
     path: Annotated[Path, Positional, arg(metavar="RUN")]
@@ -76,12 +79,14 @@ class Sample:
     """Of the latents."""
     interpolate: bool = False
     """Each row moves from one random image to another."""
+    label: int | None = None
+    """Only samples of this label, counted from 0; for infogan of this category."""
     overwrite: bool = False
     """Replace the PNG where it exists."""
 
     def run(self) -> int:
         """Draw."""
-        return commands.sample(self.path, self.count, self.out, self.seed, self.interpolate, self.overwrite)
+        return commands.sample(self.path, self.count, self.out, self.seed, self.interpolate, self.label, self.overwrite)
 
 
 @dataclass(frozen=True)

@@ -72,10 +72,12 @@ def _compilation_told() -> Iterator[None]:
 
 
 @_compilation_told()
-def sample(path: Path, count: int, out: Path | None, seed: int, interpolate: bool, overwrite: bool) -> int:
+def sample(
+    path: Path, count: int, out: Path | None, seed: int, interpolate: bool, label: int | None, overwrite: bool
+) -> int:
     """Write one PNG of samples or of an interpolation."""
     from .training.files import atomic_write_bytes
-    from .training.pictures import GRID_SIDE, grid_png, interpolation_png
+    from .training.pictures import GRID_SIDE, grid_png, interpolation_png, latent_grid
     from .training.session import open_trained
     from .viz import scatter_png
 
@@ -83,20 +85,24 @@ def sample(path: Path, count: int, out: Path | None, seed: int, interpolate: boo
         raise UserError(f"--count: expected at least 1, got {count}")
     if not 0 <= seed < 1 << 64:
         raise UserError(f"--seed: expected 0 <= seed < 2**64, got {seed}")
-    stem = "interpolation" if interpolate else "sample"
+    stem = ("interpolation" if interpolate else "sample") + ("" if label is None else f"-label{label}")
     target = out if out is not None else path / "plots" / f"{stem}-seed{seed}.png"
     if out is not None and out.suffix.lower() != ".png":
         raise UserError(f"--out: expected a name that ends in .png, got {out}")
     if target.exists() and not overwrite:
         raise UserError(f"{target} exists; name another file with --out, or pass --overwrite")
     trainer = open_trained(path)
+    trainer.labels(1, label)
     images = len(trainer.data_shape) == 3
     if interpolate and not images:
         raise UserError(f"--interpolate is for images; {path} makes points of shape {trainer.data_shape}")
     if interpolate:
-        picture = interpolation_png(trainer, max(1, count // GRID_SIDE), GRID_SIDE, seed)
+        picture = interpolation_png(trainer, max(1, count // GRID_SIDE), GRID_SIDE, seed, label)
+    elif images and trainer.classes is not None and label is None:
+        columns = max(1, count // trainer.classes)
+        picture = grid_png(trainer.generate(*latent_grid(trainer, columns, seed), seed), columns)
     else:
-        samples = trainer.sample(count, seed)
+        samples = trainer.sample(count, seed, label)
         picture = grid_png(samples) if images else scatter_png(samples)
     atomic_write_bytes(target, picture)
     print(target)
@@ -105,7 +111,7 @@ def sample(path: Path, count: int, out: Path | None, seed: int, interpolate: boo
 
 def presets(name: str, data: str, width: float) -> int:
     """List all presets, or lay one out for a data set."""
-    from .data.registry import SHAPES
+    from .data.registry import CLASSES, SHAPES
     from .presets import ALIASES, PRESETS, Options, get_preset
     from .summary import table
 
@@ -119,9 +125,11 @@ def presets(name: str, data: str, width: float) -> int:
         raise UserError(f"--data: expected one of {', '.join(SHAPES)}, got {data}")
     preset = get_preset(name)
     recipe = preset.recipe
-    networks = preset.networks(Options(SHAPES[data], recipe.latent_dim, width, recipe.norm))
+    networks = preset.networks(Options(SHAPES[data], recipe.latent_dim, width, recipe.norm, CLASSES.get(data)))
     print(f"{preset.name}: {preset.summary}\nsource: {preset.source}")
-    settings = {"loss": recipe.loss, "optimizer": recipe.optimizer, "lr": recipe.lr, "batch size": recipe.batch_size}
+    settings = {"loss": recipe.loss, "optimizer": recipe.optimizer, "lr": recipe.lr}
+    settings |= {} if recipe.lr_g is None else {"lr of the generator": recipe.lr_g}
+    settings |= {"batch size": recipe.batch_size}
     if recipe.optimizer == "adam":
         settings |= {"betas": f"{recipe.beta1}, {recipe.beta2}"}
     settings |= {"discriminator updates per generator update": recipe.n_critic, "epochs": recipe.epochs}
@@ -129,6 +137,8 @@ def presets(name: str, data: str, width: float) -> int:
     settings |= {"weight clip": clip} if clip else {}
     if recipe.penalty != NO_PENALTY:
         settings |= {"penalty": recipe.penalty, "penalty weight": get_penalty(recipe.penalty).weight}
+    if recipe.auxiliary_weight is not None and preset.auxiliary is not None:
+        settings |= {f"weight of the {preset.auxiliary.name} term": recipe.auxiliary_weight}
     settings |= {"weight norm": recipe.weight_norm} if recipe.weight_norm != "none" else {}
     print("recipe: " + "; ".join(f"{key} {value}" for key, value in settings.items()) + "\n")
     tables = (table(player, *network, recipe.batch_size) for player, network in networks.items())

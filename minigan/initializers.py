@@ -39,6 +39,12 @@ def ones(shape: Shape, _: np.random.Generator) -> Array:
     return np.ones(shape)
 
 
+def identity(shape: Shape, _: np.random.Generator) -> Array:
+    """The identity matrix: a table of labels then starts as one-hot codes."""
+    rows, columns = shape
+    return np.eye(rows, columns)
+
+
 def normal(std: float = 0.02, mean: float = 0.0) -> Initializer:
     """N(mean, std^2); std 0.02 is that of DCGAN (Radford, Metz and Chintala 2016, section 4)."""
 

@@ -31,6 +31,7 @@ import numpy as np
 from kernels import Ops, Use
 from kernels.types import Array
 
+from .condition import repeated, told, without_label
 from .layer import Layer, Params
 
 EPS = 1e-12
@@ -79,9 +80,19 @@ class PenaltyStep(NamedTuple):
 
 
 def penalty_grad(
-    ops: Ops, d: Layer, p: Params, penalty: Penalty, x_real: Array, x_fake: Array, g: Params | None = None
+    ops: Ops,
+    d: Layer,
+    p: Params,
+    penalty: Penalty,
+    x_real: Array,
+    x_fake: Array,
+    g: Params | None = None,
+    labels: Array | None = None,
 ) -> PenaltyStep:
     """The penalty on D between real and fake samples; where g is given, its gradient in D's parameters is added.
+
+    A D that is told labels (N,), those of real and fake samples alike, is told them at the points too; of one with a
+    second head, the logit u alone is penalised. The slope is that in x.
 
     Raises:
         NoSecondOrderError: a layer of D has no double_backward, BatchNorm on batch statistics for one.
@@ -89,21 +100,24 @@ def penalty_grad(
     x, size = penalty.points(ops, x_real, x_fake), len(x_real)
     whole = penalty.batches == 1 or (d.group is not None and size % d.group == 0)
     parts = [x] if whole else [x[start : start + size] for start in range(0, len(x), size)]
-    steps = [_penalty_grad(ops, d, p, penalty, part, size, g) for part in parts]
+    steps = [_penalty_grad(ops, d, p, penalty, part, size, g, labels) for part in parts]
     return steps[0] if whole else PenaltyStep(functools.reduce(ops.add, [step.value for step in steps]), steps)
 
 
 def _penalty_grad(
-    ops: Ops, d: Layer, p: Params, penalty: Penalty, x: Array, size: int, g: Params | None
+    ops: Ops, d: Layer, p: Params, penalty: Penalty, x: Array, size: int, g: Params | None, labels: Array | None
 ) -> PenaltyStep:
     """The three sweeps at the points x; `size` as in `Penalty.terms`."""
-    u, cache = d.forward(ops, p, x)
-    ones = ops.empty(u.shape)
+    output, cache = d.forward(ops, p, told(x, repeated(ops, labels, len(x))))
+    two_heads = isinstance(output, tuple)
+    ones = ops.empty((output[0] if two_heads else output).shape)
     ops.fill(ones, 1.0)
-    dx, tape = d.backward(ops, p, cache, ones)
+    dinput, tape = d.backward(ops, p, cache, (ones, None) if two_heads else ones)
+    dx = without_label(dinput)
     value, factors = penalty.terms(ops.squared_norms(dx), size)
     if g is not None:
-        _, extra = d.double_backward(ops, p, tape, ops.scale_samples(dx, factors), g)
+        ddx = ops.scale_samples(dx, factors)
+        _, extra = d.double_backward(ops, p, tape, ddx if labels is None else (ddx, None), g)
         if extra is not None:
             d.backward(ops, p, cache, None, g, extra=extra, need_dx=False)
     return PenaltyStep(value, (cache, factors))

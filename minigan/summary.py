@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .layer import Layer, Sequential, is_shape
-from .layers import Flatten, Reshape
+from .layers import Flatten, Fork, Parallel, Reshape
 from .params import walk
 
 BYTES = 4  # of a float32
@@ -35,7 +35,7 @@ class Row:
 
 
 def summarize(network: Layer, in_shape: Any) -> list[Row]:
-    """One row a leaf layer of a Sequential, nested ones opened; other composites are one row."""
+    """One row a leaf layer; Sequential, Parallel and Fork are opened, other composites are one row."""
     return list(_rows(network, in_shape, ""))
 
 
@@ -44,6 +44,10 @@ def _rows(layer: Layer, in_shape: Any, path: str) -> Iterator[Row]:
         for name, child in layer.children().items():
             yield from _rows(child, in_shape, f"{path}/{name}" if path else name)
             in_shape, _ = child.spec(in_shape)
+        return
+    if isinstance(layer, Parallel | Fork):
+        for name, shape in layer.inputs(in_shape).items():
+            yield from _rows(layer.branches[name], shape, f"{path}/{name}" if path else name)
         return
     out_shape, spec = layer.spec(in_shape)
     parameters = sum(math.prod(param.shape) for _, param in walk(spec) if param.trainable)
@@ -70,16 +74,17 @@ def table(title: str, network: Layer, in_shape: Any, batch_size: int) -> str:
         sum(row.flops for row in rows),
         sum(row.activation_bytes for row in rows),
     )
+    wide = max(20, 2 + max(len(row.path) for row in rows))
     lines = [
-        f"{title}: {_shape_text(in_shape)} -> {_shape_text(rows[-1].out_shape)}",
-        f"  {'layer':<20}{'type':<18}{'output':<16}{'parameters':>13}{'MFLOP/sample':>15}{'memory/sample':>16}",
+        f"{title}: {_shape_text(in_shape)} -> {_shape_text(network.spec(in_shape)[0])}",
+        f"  {'layer':<{wide}}{'type':<18}{'output':<16}{'parameters':>13}{'MFLOP/sample':>15}{'memory/sample':>16}",
     ]
     for row in rows:
         lines.append(
-            f"  {row.path:<20}{row.kind:<18}{_shape_text(row.out_shape):<16}{row.parameters:>13,}"
+            f"  {row.path:<{wide}}{row.kind:<18}{_shape_text(row.out_shape):<16}{row.parameters:>13,}"
             f"{row.flops / 1e6:>15.3f}{_bytes_text(row.activation_bytes):>16}"
         )
-    lines.append(f"  {'total':<54}{total[0]:>13,}{total[1] / 1e6:>15.3f}{_bytes_text(total[2]):>16}")
+    lines.append(f"  {'total':<{wide + 34}}{total[0]:>13,}{total[1] / 1e6:>15.3f}{_bytes_text(total[2]):>16}")
     lines.append(
         f"  a batch of {batch_size}: {total[1] * batch_size / 1e9:.2f} GFLOP forward, "
         f"{_bytes_text(total[2] * batch_size)} of activations, {_bytes_text(total[0] * BYTES)} of weights"
@@ -88,6 +93,8 @@ def table(title: str, network: Layer, in_shape: Any, batch_size: int) -> str:
 
 
 def _shape_text(shape: Any) -> str:
+    if shape == ():
+        return "label"
     return "x".join(map(str, shape)) if is_shape(shape) else " and ".join(map(_shape_text, shape))
 
 

@@ -31,6 +31,7 @@ from .layers import (
     Dropout,
     Embedding,
     Flatten,
+    Fork,
     InstanceNorm,
     LayerNorm,
     LeakyReLU,
@@ -318,7 +319,7 @@ BUILDERS: dict[str, Builder] = {
 }
 """Kinds that map one array to one array."""
 
-COMPOSITES = ("Sequential", "Parallel", "Concat")
+COMPOSITES = ("Sequential", "Parallel", "Fork", "Concat")
 IMAGE_ONLY = ("Conv2d", "ConvTranspose2d", "Upsample2d", "AvgPool2d", "MaxPool2d", "InstanceNorm")
 ENLARGING = ("ConvTranspose2d", "Upsample2d")
 NEIGHBOURS = ("Pack", "MinibatchStddev")
@@ -360,6 +361,9 @@ def _layers_of(draw: Draw, kind: str, second_order: bool) -> LayerAndShape:
     if kind == "Concat":
         front = draw(image_shapes() | feature_shapes())[:-1]
         return Concat(), tuple((*front, draw(_channels())) for _ in range(draw(st.integers(2, 3))))
+    if kind == "Fork":
+        shape = draw(image_shapes() | feature_shapes())
+        return Fork(*(_dense(draw, shape) for _ in range(draw(st.integers(2, 3))))), shape
     if kind == "Parallel":
         members = [_member(draw, second_order) for _ in range(draw(st.integers(2, 3)))]
         return Parallel(*(layer for layer, _ in members)), tuple(shape for _, shape in members)

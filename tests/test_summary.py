@@ -4,7 +4,7 @@ import pytest
 
 from minigan.data.registry import SHAPES
 from minigan.layer import Layer, Sequential
-from minigan.layers import Concat, Conv2d, Dense, Flatten, LeakyReLU, Parallel, Reshape, Residual
+from minigan.layers import Concat, Conv2d, Dense, Embedding, Flatten, Fork, LeakyReLU, Parallel, Reshape, Residual
 from minigan.presets import PRESETS, Options
 from minigan.summary import summarize, table
 
@@ -19,7 +19,7 @@ def dcgan() -> tuple[Layer, Layer]:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_parameter_that_is_made_is_counted(preset: str) -> None:
     recipe = PRESETS[preset].recipe
-    networks = PRESETS[preset].networks(Options(DIGITS, recipe.latent_dim, 0.1, recipe.norm))
+    networks = PRESETS[preset].networks(Options(DIGITS, recipe.latent_dim, 0.1, recipe.norm, classes=10))
     for network, in_shape in networks.values():
         p = network.init(0, in_shape)
         rows = summarize(network, in_shape)
@@ -45,7 +45,7 @@ def test_memory_is_what_each_layer_puts_out_but_for_views() -> None:
     assert [row.activation_bytes for row in rows] == [4 * 8, 0, 4 * 8, 0, 4]
 
 
-def test_nested_sequentials_are_opened_and_other_composites_are_one_row() -> None:
+def test_nested_sequentials_are_opened_and_a_residual_is_one_row() -> None:
     branch = Sequential(Conv2d(3, 3, 3, bias=False))
     network = Sequential(("body", Sequential(Residual(branch), Flatten())), ("head", Dense(75, 2)))
     rows = summarize(network, (5, 5, 3))
@@ -58,10 +58,18 @@ def test_nested_sequentials_are_opened_and_other_composites_are_one_row() -> Non
     assert rows[0].flops == 5 * 5 * 2 * 3 * 3 * 3 * 3
 
 
+def test_branches_and_heads_are_opened() -> None:
+    network = Sequential(Parallel(Dense(2, 3), Sequential()), Concat(), Fork(Dense(5, 1), Sequential(Dense(5, 4))))
+    rows = summarize(network, ((2,), (2,)))
+    assert [row.path for row in rows] == ["parallel1/branch1", "concat1", "fork1/head1", "fork1/head2/dense1"]
+    assert "net: 2 and 2 -> 1 and 4" in table("net", network, ((2,), (2,)), 1)
+    assert "embedding: label -> 3" in table("embedding", Embedding(4, 3), (), 1)
+
+
 def test_several_inputs_are_summed_and_shown() -> None:
     network = Sequential(Parallel(Dense(2, 3), Dense(4, 5)), Concat())
     rows = summarize(network, ((2,), (4,)))
-    assert [row.activation_bytes for row in rows] == [4 * (3 + 5), 4 * 8]
+    assert [row.activation_bytes for row in rows] == [4 * 3, 4 * 5, 4 * 8]
     assert "two: 2 and 4 -> 8" in table("two", network, ((2,), (4,)), 1)
 
 

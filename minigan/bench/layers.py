@@ -18,6 +18,7 @@ from .case import Case, Contender
 
 BATCH = 64
 DATA_SHAPE = (28, 28, 1)
+CLASSES = 10
 PRODUCTS = ("forward", "input gradient", "weight gradient")
 QUICK_PRESETS = ("mlp", "dcgan")
 
@@ -40,7 +41,7 @@ def cases(quick: bool) -> Iterator[Case]:
 def linear_layers(preset: str) -> Iterator[tuple[str, str, LinearLayer, Shape]]:
     """(player, path, layer, shape of its input) of every layer with products in a preset's networks."""
     recipe = PRESETS[preset].recipe
-    networks = PRESETS[preset].networks(Options(DATA_SHAPE, recipe.latent_dim, 1.0, recipe.norm))
+    networks = PRESETS[preset].networks(Options(DATA_SHAPE, recipe.latent_dim, 1.0, recipe.norm, CLASSES))
     for player, network in networks.items():
         for path, layer, in_shape in leaves(*network):
             if isinstance(layer, LinearLayer):

@@ -28,6 +28,18 @@ SHAPES: dict[str, tuple[int, ...]] = {
 }
 NAMES = tuple(SHAPES)
 
+CLASSES: dict[str, int] = {
+    "mnist5k": 10,
+    "mnist": 10,
+    "fashion-mnist": 10,
+    "cifar10": 10,
+    "ring": 8,
+    "grid": 25,
+    "stacked-mnist": 1000,
+    "stacked-mnist5k": 1000,
+}
+"""Of the sets that have labels."""
+
 
 def load(
     name: str | Path,

@@ -18,6 +18,7 @@ from ..layers import (
     Dropout,
     Embedding,
     Flatten,
+    Fork,
     InstanceNorm,
     LayerNorm,
     LeakyReLU,
@@ -88,6 +89,7 @@ def layer_cases() -> list[Case]:
         Case(
             "Parallel + Concat", Sequential(Parallel(Dense(2, 3, "tanh"), Dense(4, 2)), Concat(), SiLU()), ((2,), (4,))
         ),
+        Case("Fork", Sequential(Dense(4, 3, "tanh"), Fork(Dense(3, 1), Dense(3, 2, "sigmoid"))), (4,)),
         Case("Parallel + Embedding", _label_conditional(), ((2,), ()), {"inputs": label_input}),
     ]
 

@@ -2,7 +2,7 @@
 
 from ..layer import Layer, Sequential
 from .activation import ELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
-from .composite import Concat, Parallel, Residual
+from .composite import Concat, Fork, Parallel, Residual
 from .conv import Conv2d, ConvTranspose2d
 from .dense import Dense
 from .embedding import Embedding
@@ -25,6 +25,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "Fork",
     "InstanceNorm",
     "Layer",
     "LayerNorm",

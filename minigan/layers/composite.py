@@ -1,4 +1,4 @@
-"""Composites with more than one path: Residual, Parallel and Concat. Notes are dicts of the children's notes."""
+"""Composites with more than one path: Residual, Parallel, Fork and Concat. Notes are dicts of the children's notes."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -65,11 +65,14 @@ class Branches(Layer):
     def double_backward_branches(
         self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None
     ) -> tuple[list[Any], Note]:
-        """ddy of each branch (None is zero), and their extras by name, None if there is none."""
+        """ddy of each branch, and their extras by name, None if there is none.
+
+        A branch into which backward sent nothing has no ddy: nobody has a dy to learn from it.
+        """
         ddys, extras = [], {}
         for name, own in self.inputs(ddx).items():
             ddy = None
-            if own is not None:
+            if own is not None and tape[name] is not None:
                 ddy, extra = self.branches[name].double_backward(ops, p.sub(name), tape[name], own, sub(g, name))
                 if extra is not None:
                     extras[name] = extra
@@ -172,6 +175,57 @@ class Parallel(Branches):
         dys = [None] * len(self.branches) if dy is None else list(dy)
         dxs, tapes = self.backward_branches(ops, p, cache, dys, g, extra, need_dx)
         return tuple(dxs), tapes
+
+    def double_backward(
+        self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None = None
+    ) -> tuple[tuple[Any, ...], Note]:
+        """Each its own."""
+        ddys, extras = self.double_backward_branches(ops, p, tape, ddx, g)
+        return tuple(ddys), extras
+
+
+class Fork(Branches):
+    """(y1, ..., yk) = (f1(x), ..., fk(x)): several heads on one input.
+
+    dx = sum of the heads' dx;  ddy = (ddy1, ..., ddyk).
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        if len(layers) < 2:
+            raise ValueError(f"Fork: expected at least two layers, got {len(layers)}")
+        super().__init__({f"head{i}": layer for i, layer in enumerate(layers, 1)})
+
+    def inputs(self, x: Any) -> Mapping[str, Any]:
+        """All read x."""
+        return dict.fromkeys(self.branches, x)
+
+    def spec(self, in_shape: Any) -> tuple[tuple[Any, ...], Spec]:
+        """One shape -> a tuple of shapes."""
+        shapes, spec = self.branch_specs(in_shape)
+        return tuple(shapes), spec
+
+    def forward(self, ops: Ops, p: Params, x: Any, train: bool = True) -> tuple[tuple[Any, ...], Note]:
+        """Each its own."""
+        ys, caches = self.forward_branches(ops, p, x, train)
+        return tuple(ys), caches
+
+    def backward(
+        self,
+        ops: Ops,
+        p: Params,
+        cache: Note,
+        dy: Any,
+        g: Params | None = None,
+        extra: Note = None,
+        need_dx: bool = True,
+    ) -> tuple[Array | None, Note]:
+        """Sum of the heads' dx."""
+        dys = [None] * len(self.branches) if dy is None else list(dy)
+        dxs, tapes = self.backward_branches(ops, p, cache, dys, g, extra, need_dx)
+        total = None
+        for dx in dxs:
+            total = add(ops, total, dx)
+        return total, tapes
 
     def double_backward(
         self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None = None

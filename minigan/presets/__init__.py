@@ -1,14 +1,29 @@
-"""The ready-made GANs: `PRESETS["dcgan"]`, one file a family. `minigan presets` lists them."""
+"""The ready-made networks and recipes: `PRESETS["dcgan"]`, one file a family. `minigan presets` lists them."""
 
 from difflib import get_close_matches
 
 from ..errors import UserError
+from .conditional import ACGAN, CGAN, CGAN_CONCAT, INFOGAN
 from .convolutional import DCGAN, LSGAN, LUCIC, SNGAN, WGAN_GP
 from .dense import DENSE_WIDE, MLP, MLP_SMALL
-from .preset import ADAM_BETAS, NO_PENALTY, NORMS, WEIGHT_NORMS, Network, Options, Preset, Recipe
+from .preset import ADAM_BETAS, CODES, LABELS, NO_PENALTY, NORMS, WEIGHT_NORMS, Network, Options, Preset, Recipe
 
 PRESETS: dict[str, Preset] = {
-    preset.name: preset for preset in (MLP, MLP_SMALL, DCGAN, WGAN_GP, SNGAN, LSGAN, LUCIC, DENSE_WIDE)
+    preset.name: preset
+    for preset in (
+        MLP,
+        MLP_SMALL,
+        DCGAN,
+        WGAN_GP,
+        SNGAN,
+        CGAN,
+        CGAN_CONCAT,
+        ACGAN,
+        INFOGAN,
+        LSGAN,
+        LUCIC,
+        DENSE_WIDE,
+    )
 }
 ALIASES = {"wgan": "mlp-small"}
 
@@ -30,6 +45,8 @@ def get_preset(name: str) -> Preset:
 __all__ = [
     "ADAM_BETAS",
     "ALIASES",
+    "CODES",
+    "LABELS",
     "NORMS",
     "NO_PENALTY",
     "PRESETS",

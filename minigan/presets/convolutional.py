@@ -1,4 +1,4 @@
-"""GANs with convolutions: dcgan, lsgan and lucic."""
+"""GANs with convolutions: dcgan, wgan-gp, sngan, lsgan and lucic."""
 
 import math
 
@@ -17,31 +17,42 @@ from ..layers import (
 from .preset import Networks, Options, Preset, Recipe, adversaries, norm_layers
 
 
-def _quarter(options: Options) -> tuple[int, int]:
+def quarter(options: Options) -> tuple[int, int]:
     """Size of the smallest feature map, from which two doublings lead to the image."""
     height, width, _ = options.data_shape
     return pair((max(height // 4, 1), max(width // 4, 1)), "image size/4")
 
 
-def _dcgan(options: Options) -> Networks:
-    (height, width), channels = _quarter(options), options.data_shape[2]
+def dcgan_generator(options: Options, inputs: int) -> list[Layer]:
+    """From `inputs` features to an image."""
+    (height, width), channels = quarter(options), options.data_shape[2]
     wide, narrow = options.units(128), options.units(64)
-    generator = Sequential(
-        Dense(options.latent_dim, height * width * wide, bias=False),
+    return [
+        Dense(inputs, height * width * wide, bias=False),
         Reshape(height, width, wide),
         *norm_layers("batch", wide, "relu"),
         ConvTranspose2d(wide, narrow, 4, stride=2, bias=False),
         *norm_layers("batch", narrow, "relu"),
         ConvTranspose2d(narrow, channels, 4, stride=2, activation="tanh"),
-    )
-    discriminator = Sequential(
+    ]
+
+
+def dcgan_features(options: Options, channels: int) -> tuple[list[Layer], int]:
+    """The discriminator of dcgan up to its last layer, for images of `channels`, and how many features it has there."""
+    wide, narrow = options.units(128), options.units(64)
+    layers = [
         Conv2d(channels, narrow, 4, stride=2, activation="leaky_relu"),
         Conv2d(narrow, wide, 4, stride=2, bias=options.norm == "none"),
         *norm_layers(options.norm, wide, "leaky_relu"),
         Flatten(),
-        Dense(-(-options.data_shape[0] // 4) * -(-options.data_shape[1] // 4) * wide, 1),
-    )
-    return adversaries(options, generator, discriminator)
+    ]
+    return layers, -(-options.data_shape[0] // 4) * -(-options.data_shape[1] // 4) * wide
+
+
+def _dcgan(options: Options) -> Networks:
+    features, size = dcgan_features(options, options.data_shape[2])
+    generator = Sequential(*dcgan_generator(options, options.latent_dim))
+    return adversaries(options, generator, Sequential(*features, Dense(size, 1)))
 
 
 def _lsgan(options: Options) -> Networks:
@@ -62,7 +73,7 @@ def _lsgan(options: Options) -> Networks:
 
 
 def _lucic(options: Options) -> Networks:
-    (height, width), channels, norm = _quarter(options), options.data_shape[2], options.norm
+    (height, width), channels, norm = quarter(options), options.data_shape[2], options.norm
     hidden, wide, narrow = options.units(1024), options.units(128), options.units(64)
     bias = norm == "none"
     generator = Sequential(

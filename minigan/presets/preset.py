@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from kernels.types import Shape
 
+from ..auxiliary import Auxiliary
+from ..condition import told
 from ..errors import UserError
 from ..layer import Layer
 from ..layers import BatchNorm, LayerNorm, LeakyReLU, ReLU
@@ -14,6 +16,8 @@ from ..losses import SHIFT_INVARIANT_LOSSES
 NORMS = ("batch", "layer", "none")
 NO_PENALTY = "none"
 WEIGHT_NORMS = ("none", "spectral")
+LABELS, CODES = "labels", "codes"
+"""Conditions."""
 LARGEST_WIDTH = 1000
 LARGEST_LATENT_DIM = 1_000_000
 
@@ -26,7 +30,8 @@ ADAM_BETAS = (0.5, 0.999)
 class Recipe:
     """How a preset trains unless the user says otherwise; each field is one of the configuration.
 
-    `norm` None: the preset has no choice of norm. `beta1`, `beta2` None: its optimizer is not Adam.
+    `norm` None: the preset has no choice of norm. `beta1`, `beta2` None: its optimizer is not Adam. `lr_g` None: G
+    learns at `lr`, as D does. `auxiliary_weight` None: D has one head.
     """
 
     loss: str
@@ -35,12 +40,14 @@ class Recipe:
     batch_size: int = 64
     latent_dim: int = 100
     epochs: int = 100
+    lr_g: float | None = None
     beta1: float | None = ADAM_BETAS[0]
     beta2: float | None = ADAM_BETAS[1]
     n_critic: int = 1
     norm: str | None = None
     penalty: str = NO_PENALTY
     weight_norm: str = "none"
+    auxiliary_weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class Options:
         latent_dim: length of z.
         width: factor on the hidden units; 1 is the published size.
         norm: "batch", "layer" or "none", in presets that have the choice.
+        classes: of the data's labels, None where it has none.
 
     Raises:
         UserError: width or latent_dim out of range.
@@ -61,6 +69,7 @@ class Options:
     latent_dim: int
     width: float = 1.0
     norm: str | None = None
+    classes: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.width <= LARGEST_WIDTH:
@@ -84,11 +93,13 @@ Networks: TypeAlias = dict[str, Network]
 """The networks of a preset by the names of the players."""
 
 
-def adversaries(options: Options, generator: Layer, discriminator: Layer) -> Networks:
-    """The two players of a GAN."""
+def adversaries(
+    options: Options, generator: Layer, discriminator: Layer, told_g: Any = None, told_d: Any = None
+) -> Networks:
+    """The two players of a GAN; `told_g`, `told_d`: shape of the condition that each is told, None for nothing."""
     return {
-        "generator": Network(generator, (options.latent_dim,)),
-        "discriminator": Network(discriminator, options.data_shape),
+        "generator": Network(generator, told((options.latent_dim,), told_g)),
+        "discriminator": Network(discriminator, told(options.data_shape, told_d)),
     }
 
 
@@ -105,6 +116,8 @@ class Preset:
         takes_points: whether it can learn 2-D points too; else images only.
         last_bias: path of the discriminator's last bias, whose gradient is zero by construction under the losses of
             SHIFT_INVARIANT_LOSSES.
+        condition: what its generator is told beside z: "labels" of the data, "codes" drawn at random, None for nothing.
+        auxiliary: what its discriminator has to tell of a sample.
     """
 
     name: str
@@ -114,6 +127,8 @@ class Preset:
     recipe: Recipe
     last_bias: str
     takes_points: bool = False
+    condition: str | None = None
+    auxiliary: Auxiliary | None = None
 
     def networks(self, options: Options) -> Networks:
         """The networks, checked to fit together.
@@ -128,6 +143,8 @@ class Preset:
             raise UserError(f"{self.name} {has}; got norm {options.norm}")
         if options.norm is not None and options.norm not in NORMS:
             raise UserError(f"norm: expected one of {', '.join(NORMS)}, got {options.norm}")
+        if self.condition == LABELS and options.classes is None:
+            raise UserError(f"{self.name} learns from labels, and the data has none")
         networks = self.build(options)
         made = networks["generator"].layer.spec(networks["generator"].in_shape)[0]
         if made != options.data_shape:

@@ -1,20 +1,26 @@
 """A GAN as an algorithm: which numbers each update of `minigan.training.updates` gets, and when it is due."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from kernels import Ops, Use
+import numpy as np
+
+from kernels import CounterRng, Ops, Use
 from kernels.types import Array
 
+from ..auxiliary import CATEGORIES
+from ..auxiliary import CODES as CODES_COUNT
+from ..condition import told
 from ..errors import UserError
 from ..layer import Layer
 from ..losses import get_loss, realness
 from ..penalties import Penalty, get_penalty
-from ..presets import NO_PENALTY
+from ..presets import CODES, NO_PENALTY, get_preset
 from .algorithm import Algorithm, Batch, Outcome, Pass, Passes, Update
 from .config import TrainConfig
+from .gan import Gan
 from .player import Player
-from .updates import Gan, d_grad, g_grad
+from .updates import d_grad, g_grad
 
 
 class Losses(NamedTuple):
@@ -24,6 +30,14 @@ class Losses(NamedTuple):
     g: Array | None = None
 
 
+class LossesWithAuxiliary(NamedTuple):
+    """Beside them, unweighted, what the discriminator loses where it tells the condition; not in `d` and `g`."""
+
+    d: Array
+    g: Array | None = None
+    auxiliary: Array | None = None
+
+
 class Adversarial(Algorithm):
     """One update of the discriminator in each step, and in every n_critic-th one of the generator.
 
@@ -31,14 +45,21 @@ class Adversarial(Algorithm):
         UserError: a gradient penalty is not defined through this discriminator.
     """
 
-    losses = Losses
     maker = "generator"
 
     def __init__(self, config: TrainConfig, players: Mapping[str, Player]) -> None:
         assert config.n_critic is not None
-        self.config = config
+        self.config, preset = config, get_preset(config.preset)
+        self.condition = preset.condition
+        self.losses = Losses if preset.auxiliary is None else LossesWithAuxiliary
         self.g, self.d = players["generator"], players["discriminator"]
-        self.gan = Gan(self.g.network, self.d.network, get_loss(str(config.loss), config.label_smoothing))
+        self.gan = Gan(
+            self.g.network,
+            self.d.network,
+            get_loss(str(config.loss), config.label_smoothing),
+            auxiliary=preset.auxiliary,
+            auxiliary_weight=config.auxiliary_weight or 0.0,
+        )
         self._penalty = _penalty(config, self.d.network)
         self.updates = (
             Update((self.d.name,), self.discriminator_gradient),
@@ -48,19 +69,22 @@ class Adversarial(Algorithm):
 
     def discriminator_gradient(self, batch: Batch, replay: bool = False) -> Outcome:
         """D's gradient, with fakes from latents of its own; keeps the logits."""
-        z = self._latents(self.d.ops, batch, Use.LATENT_D)
+        z, y = self._given(self.d.ops, batch, Use.LATENT_D)
         p_d = self.d.effective(iterate=not replay)
         gan = self.penalised(batch.step)
-        step = d_grad(self.d.ops, gan, self.g.params, p_d, batch.x, z, self.d.grads)
+        step = d_grad(self.d.ops, gan, self.g.params, p_d, batch.x, z, self.d.grads, y)
         self.logits = step.u_real, step.u_fake
-        return Outcome({"d": step.loss}, {self.d.name: step.cache})
+        losses = {"d": step.losses.game}
+        if step.losses.auxiliary is not None:
+            losses["auxiliary"] = step.losses.auxiliary
+        return Outcome(losses, {self.d.name: step.cache})
 
     def generator_gradient(self, batch: Batch, replay: bool = False) -> Outcome:
         """G's gradient, through the D of after its update."""
-        z = self._latents(self.g.ops, batch, Use.LATENT_G)
+        z, y = self._given(self.g.ops, batch, Use.LATENT_G)
         p_d = self.d.effective(iterate=False)
-        step = g_grad(self.g.ops, self.gan, self.g.params, p_d, batch.x, z, self.g.grads)
-        return Outcome({"g": step.value}, {self.g.name: step.cache})
+        step = g_grad(self.g.ops, self.gan, self.g.params, p_d, batch.x, z, self.g.grads, y)
+        return Outcome({"g": step.losses.game}, {self.g.name: step.cache})
 
     def penalised(self, step: int) -> Gan:
         """The game of a step: with the penalty in every penalty_every-th, as many times as heavy."""
@@ -70,11 +94,11 @@ class Adversarial(Algorithm):
         """G(z), then D on real data and on G(z)."""
         learns_d = update.players == (self.d.name,)
         ops, use = (self.d.ops, Use.LATENT_D) if learns_d else (self.g.ops, Use.LATENT_G)
-        z = self._latents(ops, batch, use)
-        p_d = self.d.effective(iterate=False)
-        fake = yield Pass(self.g.name, self.g.network, self.g.params, z)
-        yield Pass(self.d.name, self.d.network, p_d, batch.x, ", on real data")
-        yield Pass(self.d.name, self.d.network, p_d, fake, ", on fake data")
+        z, y = self._given(ops, batch, use)
+        p_d, shown = self.d.effective(iterate=False), self.gan.shown(y)
+        fake = yield Pass(self.g.name, self.g.network, self.g.params, told(z, y))
+        yield Pass(self.d.name, self.d.network, p_d, told(batch.x, shown), ", on real data")
+        yield Pass(self.d.name, self.d.network, p_d, told(fake, shown), ", on fake data")
 
     def beliefs(self) -> dict[str, float]:
         """See `realness`."""
@@ -82,8 +106,21 @@ class Adversarial(Algorithm):
         d_real, d_fake = realness(self.gan.loss, *map(self.d.ops.to_host, self.logits))
         return {"d_real": d_real, "d_fake": d_fake}
 
-    def _latents(self, ops: Ops, batch: Batch, use: Use) -> Array:
-        return ops.random_normal((len(batch.x), int(self.config.latent_dim or 0)), use)
+    def conditions(self, labels: Array | None, seed: int) -> Any:
+        """What the generator is told when samples of `labels` (N,) are drawn; the continuous codes follow the seed."""
+        if self.condition != CODES or labels is None:
+            return labels
+        uniform = CounterRng(seed).uniform((len(labels), CODES_COUNT), Use.CODE)
+        return labels, (2 * uniform - 1).astype(np.float32)
+
+    def _given(self, ops: Ops, batch: Batch, use: Use) -> tuple[Array, Any]:
+        """Latents, and the condition: the labels of the batch, which real and generated samples share, or codes."""
+        z = ops.random_normal((len(batch.x), int(self.config.latent_dim or 0)), use)
+        if self.condition != CODES:
+            return z, batch.labels
+        categories = np.floor(ops.random_uniform((len(z),), Use.CODE) * CATEGORIES).astype(np.int64)
+        codes = ops.scale_shift(ops.random_uniform((len(z), CODES_COUNT), Use.CODE), 2.0, -1.0)
+        return z, (np.minimum(categories, CATEGORIES - 1), codes)  # a uniform number may round to 1
 
 
 def _penalty(config: TrainConfig, discriminator: Layer) -> Penalty | None:

@@ -5,7 +5,7 @@ A GAN has two updates, one of each player (`adversarial`). The Trainer knows no 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from kernels.types import Array
 
@@ -62,13 +62,17 @@ class Algorithm(ABC):
         updates: in the order of a step.
     """
 
-    losses: ClassVar[Any]
+    losses: Any
     maker: str
     updates: tuple[Update, ...]
 
     @abstractmethod
     def passes(self, update: Update, batch: Batch) -> Passes:
         """The forward passes of an update, in the order in which they depend on each other."""
+
+    def conditions(self, labels: Array | None, seed: int) -> Any:
+        """What the maker is told beside its latents (N, Z) for samples of `labels` (N,); None for nothing."""
+        return None
 
     def beliefs(self) -> dict[str, float]:
         """What else a line of metrics says of the last step."""

@@ -72,6 +72,8 @@ class TrainConfig:
     """sgd with Nesterov's look-ahead."""
     weight_decay: float = 0.0
     """Decoupled: every update shrinks the weights by lr times this."""
+    auxiliary_weight: float | None = None
+    """Of what the discriminator has to tell beside the game: the class (acgan) or the codes (infogan)."""
     n_critic: int | None = None
     """Discriminator updates for each generator update."""
     penalty: str | None = None
@@ -115,6 +117,8 @@ class TrainConfig:
         recipe = dataclasses.asdict(preset.recipe)
         epochs = recipe.pop("epochs")
         filled: dict[str, Any] = {name: value for name, value in recipe.items() if getattr(self, name) is None}
+        if self.lr is not None:
+            filled.pop("lr_g", None)  # a rate for both players
         adam = (self.optimizer or recipe["optimizer"]) == "adam"
         for name, value in zip(("beta1", "beta2"), ADAM_BETAS, strict=True):
             if getattr(self, name) is None:
@@ -163,7 +167,9 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise UserError(f"{name}: expected a number above 0, got {value}")
-        for name in ("weight_decay", "weight_clip", "gradient_clip"):
+        if preset.auxiliary is None and self.auxiliary_weight is not None:
+            raise UserError(f"auxiliary_weight: the discriminator of {preset.name} has but one head")
+        for name in ("weight_decay", "weight_clip", "gradient_clip", "auxiliary_weight"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < float("inf"):
                 raise UserError(f"{name}: expected a number of at least 0, got {value}")

@@ -66,4 +66,10 @@ def _first_bad_layer(ops: Ops, layer: Layer, p: Params, x: Any, path: str) -> tu
                 return found, x
         return None, x
     y, _ = layer.forward(ops, p, x)
-    return (None if np.isfinite(ops.to_host(y)).all() else path), y
+    return (None if _finite(ops, y) else path), y
+
+
+def _finite(ops: Ops, y: Any) -> bool:
+    if isinstance(y, tuple):
+        return all(_finite(ops, member) for member in y)
+    return bool(np.isfinite(ops.to_host(y)).all())

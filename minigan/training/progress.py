@@ -12,6 +12,9 @@ SECONDS_BETWEEN_LINES = 10.0
 WIDE_TERMINAL = 110
 """Columns that everything needs; a narrower terminal shows the numbers without bar and elapsed time."""
 
+SHORT = {"d": "D", "g": "G"}
+"""What the losses of the two players are called on a line."""
+
 
 class Progress(ABC):
     """Follows a run from step `done` to step `total`; a context manager."""
@@ -48,7 +51,7 @@ class Progress(ABC):
 
 
 class LiveProgress(Progress):
-    """A bar with losses, D(real), D(fake), images a second and the time left."""
+    """A bar with losses, what D believes, images a second and the time left."""
 
     def __init__(self, done: int, total: int) -> None:
         from rich.console import Console
@@ -124,11 +127,11 @@ class PlainProgress(Progress):
 
 def describe(record: Mapping[str, Any]) -> str:
     """The numbers of one line of metrics as short text."""
-    generator = "" if record["loss_g"] is None else f"G {record['loss_g']:.3f}  "
-    return (
-        f"D {record['loss_d']:.3f}  {generator}D(real) {record['d_real']:.2f}  D(fake) {record['d_fake']:.2f}  "
-        f"{record['images_per_second']:.0f} img/s"
-    )
+    losses = [(key.removeprefix("loss_"), value) for key, value in record.items() if key.startswith("loss_")]
+    parts = [f"{SHORT.get(name, name)} {value:.3f}" for name, value in losses if value is not None]
+    if "d_real" in record:
+        parts += [f"D(real) {record['d_real']:.2f}", f"D(fake) {record['d_fake']:.2f}"]
+    return "  ".join([*parts, f"{record['images_per_second']:.0f} img/s"])
 
 
 def first_compilation(folder: Path) -> str:

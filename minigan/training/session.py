@@ -85,7 +85,8 @@ def open_trained(path: Path) -> Trainer:
     checkpoint = load_checkpoint(newest)
     if "data_shape" not in checkpoint.extra:
         raise UserError(f"{newest} does not say what shape its samples have")
-    trainer = Trainer(dataclasses.replace(config, schedule="constant"), tuple(checkpoint.extra["data_shape"]))
+    shape, classes = tuple(checkpoint.extra["data_shape"]), checkpoint.extra.get("classes")
+    trainer = Trainer(dataclasses.replace(config, schedule="constant"), shape, classes=classes)
     trainer.restore(checkpoint)
     return trainer
 
@@ -129,7 +130,7 @@ def _prepare(config: TrainConfig) -> tuple[Trainer, Batches]:
         raise UserError(f"--data-dir: there is no folder {config.data_dir}")
     batches = Batches(load_data(config), config.batch_size, config.seed)
     total = config.steps if config.steps is not None else (config.epochs or 1) * batches.steps_per_epoch
-    return Trainer(config, batches.dataset.shape, total), batches
+    return Trainer(config, batches.dataset.shape, total, batches.dataset.num_classes), batches
 
 
 def _train(run: RunDirectory, trainer: Trainer, batches: Batches) -> int:

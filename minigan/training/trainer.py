@@ -8,12 +8,14 @@ import kernels
 from kernels import CounterRng, Use
 from kernels.types import Array, Shape
 
+from ..auxiliary import CATEGORIES
+from ..condition import mapped, sliced, told
 from ..data import load
 from ..errors import UserError
 from ..layer import Layer
 from ..optim import MovingAverage
 from ..params import ParamSet
-from ..presets import Network, Options, get_preset
+from ..presets import CODES, LABELS, Network, Options, get_preset
 from .adversarial import Adversarial
 from .algorithm import Batch, Outcome, Update
 from .checkpoint import Checkpoint, check_matches, restore
@@ -34,24 +36,37 @@ class Trainer:
         config: of the run; the preset fills in what it leaves open.
         data_shape: shape of one sample; by default that of the data set that the configuration names.
         total_steps: length of the run, which schedules need; by default config.steps.
+        classes: number of the data's labels, which conditional presets need; by default that of the data set.
+
+    Attributes:
+        classes: number of labels, or of infogan's categories, that samples can be asked for; None in other presets.
 
     Raises:
         UserError: the configuration is wrong, or the preset cannot make such data.
     """
 
-    def __init__(self, config: TrainConfig, data_shape: Shape | None = None, total_steps: int | None = None) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        data_shape: Shape | None = None,
+        total_steps: int | None = None,
+        classes: int | None = None,
+    ) -> None:
         self.config = config = config.resolved()
         assert config.latent_dim is not None
         if data_shape is None:
-            data_shape = load(
+            dataset = load(
                 config.data, data_dir=config.data_dir, image_size=config.image_size, channels=config.channels
-            ).shape
+            )
+            data_shape, classes = dataset.shape, dataset.num_classes
         self.data_shape = tuple(data_shape)
+        preset = get_preset(config.preset)
         self.total_steps = total_steps or config.steps
         if self.total_steps is None and config.schedule != "constant":
             raise UserError(f"schedule {config.schedule} needs the number of steps")
-        options = Options(self.data_shape, config.latent_dim, config.width, config.norm)
-        networks = get_preset(config.preset).networks(options)
+        options = Options(self.data_shape, config.latent_dim, config.width, config.norm, classes)
+        networks = preset.networks(options)
+        self.classes = {LABELS: classes, CODES: CATEGORIES}.get(preset.condition or "")
         self._rng = CounterRng(config.seed)
         self.players = {name: self._player(name, network) for name, network in networks.items()}
         self.algorithm = Adversarial(config, self.players)
@@ -111,15 +126,15 @@ class Trainer:
 
         Args:
             x: (N, *data_shape), float32, C-contiguous, images in [-1, 1].
-            labels: (N,), for conditional presets; the present ones use none.
+            labels: (N,) whole numbers, for presets that learn from labels; the others ignore them.
 
         Raises:
-            ValueError: x has another shape or dtype.
+            ValueError: x has another shape or dtype, or labels are missing or out of range.
         """
         if x.shape[1:] != self.data_shape or x.dtype != np.float32 or not len(x):
             raise ValueError(f"step: expected float32 {('N', *self.data_shape)}, got {x.dtype} {x.shape}")
         step, total = self.steps_done, self.total_steps or 1
-        batch = self.batch(step, x, labels)
+        batch = self.batch(step, x, self._checked(labels, len(x)))
         losses: dict[str, Array] = {}
         self._rng.begin(step)
         for update in self.algorithm.updates:
@@ -136,13 +151,28 @@ class Trainer:
         return self.algorithm.losses(**losses)
 
     def batch(self, step: int, x: Array, labels: Array | None) -> Batch:
-        """The batch of a step, on the device."""
+        """The batch of a step, on the device; without labels where the preset has no use for them."""
         to_device = self._sampling.to_device
-        return Batch(step, to_device(x), None if labels is None else to_device(labels))
+        if labels is None or get_preset(self.config.preset).condition != LABELS:
+            return Batch(step, to_device(x), None)
+        return Batch(step, to_device(x), to_device(labels))
 
     def read(self, array: Array) -> np.ndarray:
         """The contents of an array of the backend, a loss say, on the host; waits for the step that makes it."""
         return self._sampling.to_host(array)
+
+    def _checked(self, labels: Array | None, count: int) -> Array | None:
+        """The labels of a batch, where the preset learns from them whole numbers in range."""
+        if get_preset(self.config.preset).condition != LABELS:
+            return labels
+        assert self.classes is not None
+        if labels is None or labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
+            got = None if labels is None else f"{labels.dtype} {labels.shape}"
+            raise ValueError(f"step: {self.config.preset} expects whole-number labels ({count},), got {got}")
+        if labels.min() < 0 or labels.max() >= self.classes:
+            low, high = labels.min(), labels.max()
+            raise ValueError(f"step: expected labels in [0, {self.classes}), got {low} to {high}")
+        return labels
 
     def evaluate(self, update: Update, batch: Batch, replay: bool = False) -> Outcome:
         """The gradient of an update, left in its players' `grads`."""
@@ -166,26 +196,50 @@ class Trainer:
         rng = CounterRng(self.config.seed if seed is None else seed)
         return rng.normal((count, int(self.config.latent_dim or 0)), use).astype(np.float32)
 
-    def sample(self, count: int, seed: int | None = None) -> Array:
-        """`count` samples (count, *data_shape) from the (averaged) generator in eval mode; images in [-1, 1]."""
-        return self.generate(self.latents(count, seed))
+    def sample(self, count: int, seed: int | None = None, label: int | None = None) -> Array:
+        """`count` samples (count, *data_shape) from the (averaged) generator in eval mode; images in [-1, 1].
 
-    def generate(self, z: Array) -> Array:
-        """G(z) in eval mode for latents z (count, Z), copied out of the workspace; images are clipped to [-1, 1]."""
+        Of a conditional preset they are all of `label`, or of each in turn.
+
+        Raises:
+            UserError: a label out of range, or for a preset that takes none.
+        """
+        return self.generate(self.latents(count, seed), self.labels(count, label), seed)
+
+    def labels(self, count: int, label: int | None = None) -> Array | None:
+        """`count` times the label, or 0, 1, 2 ... in turn; None for a preset that takes none."""
+        if self.classes is None:
+            if label is not None:
+                raise UserError(f"{self.config.preset} draws without labels, got label {label}")
+            return None
+        if label is None:
+            return np.arange(count) % self.classes
+        if not 0 <= label < self.classes:
+            raise UserError(f"label: expected 0 to {self.classes - 1}, got {label}")
+        return np.full(count, label)
+
+    def generate(self, z: Array, labels: Array | None = None, seed: int | None = None) -> Array:
+        """G(z) or G(z, label) in eval mode for latents z (count, Z), copied out of the workspace.
+
+        Images are clipped to [-1, 1]; `seed`: of infogan's continuous codes.
+        """
+        y = self.algorithm.conditions(labels, self.config.seed if seed is None else seed)
         maker = self.players[self.algorithm.maker]
         params = maker.params if self.average is None else self.average.params
         ops, images = self._sampling, np.empty((len(z), *self.data_shape), np.float32)
         for start in range(0, len(z), SAMPLE_BATCH):
             ops.workspace.reset()
-            part = ops.to_device(np.ascontiguousarray(z[start : start + SAMPLE_BATCH]))
-            made, _ = maker.network.forward(ops, params, part, train=False)
+            given = sliced(told(np.ascontiguousarray(z), y), start, start + SAMPLE_BATCH)
+            made, _ = maker.network.forward(ops, params, mapped(ops.to_device, given), train=False)
             images[start : start + SAMPLE_BATCH] = ops.to_host(made)
         return images.clip(-1, 1) if len(self.data_shape) == 3 else images
 
     def checkpoint(self) -> Checkpoint:
         """The whole state, on the CPU as views: save it before the next step."""
         counts = {name: player.optimizer.count for name, player in self.players.items()}
-        extra = {"updates": counts, "data_shape": list(self.data_shape)}
+        extra: dict[str, Any] = {"updates": counts, "data_shape": list(self.data_shape)}
+        if self.classes is not None:
+            extra["classes"] = self.classes
         tensors = {name: self.read(tensor) for name, tensor in self._tensors().items()}
         return Checkpoint(self.steps_done, self.config.preset, self.config.to_dict(), tensors, extra)
 

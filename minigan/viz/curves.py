@@ -13,30 +13,40 @@ if TYPE_CHECKING:
 HUGE = 1e30
 
 
+COLORS = {"loss_d": style.REAL, "loss_g": style.FAKE, "d_real": style.REAL, "d_fake": style.FAKE}
+NAMES = {"loss_d": "D", "loss_g": "G", "d_real": "D(real)", "d_fake": "D(fake)"}
+
+
 def loss_curves_png(records: Sequence[Mapping[str, Any]]) -> bytes:
     """A PNG of the losses and, below them, of what the discriminator makes of real and of generated images.
 
-    Each record has `step` and, as far as they were measured, `loss_d`, `loss_g`, `d_real`, `d_fake` (probabilities) and
-    `images_per_second`; what is missing, None or NaN is skipped. The faint line is what was measured, the strong one
-    its running mean. Losses far from all others run out of the picture, and count in the mean as if just outside it.
+    Each record has `step` and, as far as they were measured, `loss_d`, `loss_g` or losses of other names, `d_real`,
+    `d_fake` (probabilities) and `images_per_second`; what is missing, None or NaN is skipped. The faint line is what
+    was measured, the strong one its running mean. Losses far from all others run out of the picture, and count in the
+    mean as if just outside it. Where there are losses but no discriminator, the lower half is left out.
     """
-    figure = style.figure(8, 6)
-    losses, beliefs = figure.subplots(2, 1)
+    keys = list(dict.fromkeys(key for record in records for key in record if key.startswith("loss_")))
+    keys = keys or ["loss_d", "loss_g"]
+    judged = "loss_d" in keys
+    figure = style.figure(8, 6 if judged else 3.5)
+    losses, *below = figure.subplots(1 + judged, 1, squeeze=False)[:, 0]
     steps = _column(records, "step")
-    loss_d, loss_g = _column(records, "loss_d"), _column(records, "loss_g")
+    columns = {key: _column(records, key) for key in keys}
     style.dress(losses, "Losses", ylabel="loss")
-    low, high = _limits(np.concatenate([loss_d, loss_g]))
+    low, high = _limits(np.concatenate(list(columns.values())))
     losses.set_ylim(low, high)
     reach = (low - 0.1 * (high - low), high + 0.1 * (high - low))
-    _curves(losses, steps, {"D": np.clip(loss_d, *reach), "G": np.clip(loss_g, *reach)})
+    _curves(losses, steps, {key: np.clip(column, *reach) for key, column in columns.items()})
 
-    style.dress(beliefs, "What D believes", ylabel="probability of being real")
-    beliefs.set_ylim(0, 1)
-    beliefs.axhline(0.5, color=style.FAINT_INK, linewidth=1, linestyle="--", label="undecided")
-    _curves(beliefs, steps, {"D(real)": _column(records, "d_real"), "D(fake)": _column(records, "d_fake")})
+    for beliefs in below:
+        style.dress(beliefs, "What D believes", ylabel="probability of being real")
+        beliefs.set_ylim(0, 1)
+        beliefs.axhline(0.5, color=style.FAINT_INK, linewidth=1, linestyle="--", label="undecided")
+        _curves(beliefs, steps, {key: _column(records, key) for key in ("d_real", "d_fake")})
 
     speed = _column(records, "images_per_second")
-    beliefs.set_xlabel(f"step ({np.nanmedian(speed):,.0f} images/s)" if np.isfinite(speed).any() else "step")
+    lowest = below[0] if judged else losses
+    lowest.set_xlabel(f"step ({np.nanmedian(speed):,.0f} images/s)" if np.isfinite(speed).any() else "step")
     return style.figure_png(figure)
 
 
@@ -47,8 +57,10 @@ def _column(records: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
 
 
 def _curves(axes: "Axes", steps: np.ndarray, curves: dict[str, np.ndarray]) -> None:
-    """Draw a curve of the discriminator's and one of the generator's side, or say that there is nothing to draw."""
-    for (name, values), color in zip(curves.items(), (style.REAL, style.FAKE), strict=True):
+    """Draw curves by the keys of their records, or say that there is nothing to draw."""
+    others = iter(style.OTHERS)
+    for key, values in curves.items():
+        color, name = COLORS.get(key) or next(others), NAMES.get(key, key.removeprefix("loss_"))
         known = np.isfinite(values)
         marker = "o" if known.sum() == 1 else None
         axes.plot(steps[known], values[known], color=color, linewidth=0.8, alpha=0.3)

@@ -54,6 +54,9 @@ MISTAKES = {
     "train mlp --norm batch": "mlp has no choice of norm, got batch",
     "train dcgan --norm group": "norm: expected one of batch, layer, none, got group",
     "train lsgan --label-smoothing 0.1": "label smoothing goes with minimax and non-saturating only",
+    "train cgan --data ring": r"cgan makes images; data of shape \(2,\) wants mlp or mlp-small",
+    "train mlp --auxiliary-weight 1": "auxiliary_weight: the discriminator of mlp has but one head",
+    "train acgan --auxiliary-weight -1": "auxiliary_weight: expected a number of at least 0, got -1.0",
     "train mlp --backend abacus": "backend: unknown backend 'abacus'; there are auto, numpy",
     "train mlp --data mnits": "data set: expected mnist5k, .*, got mnits; did you mean mnist?",
     "train mlp --data ./photos": "photos: expected a folder of images, got no such folder",
@@ -291,6 +294,20 @@ def test_a_picture_that_exists_is_kept_unless_told_otherwise(refused: Refused, m
 def test_points_cannot_be_interpolated(refused: Refused, tmp_path: Path) -> None:
     session.start(TrainConfig("mlp", data="ring", width=0.02, steps=1), tmp_path / "ring")
     assert "ring makes points of shape (2,)" in refused("sample", tmp_path / "ring", "--interpolate")
+
+
+def test_a_conditional_preset_wants_labels(refused: Refused, faces: Path) -> None:
+    for preset in ("cgan", "cgan-concat", "acgan"):
+        line = refused("train", preset, "--data", faces, *SMALL)
+        assert line == f"{preset} learns from labels, and the data has none"
+
+
+def test_a_label_for_a_run_without_labels_and_one_out_of_range(refused: Refused, run: Path, tmp_path: Path) -> None:
+    assert refused("sample", run, "--label", 3) == "dcgan draws without labels, got label 3"
+    session.start(TrainConfig("cgan", batch_size=4, width=0.02, latent_dim=4, steps=1), tmp_path / "cgan")
+    assert refused("sample", tmp_path / "cgan", "--label", 10) == "label: expected 0 to 9, got 10"
+    assert refused("sample", tmp_path / "cgan", "--label", -1) == "label: expected 0 to 9, got -1"
+    assert "Error parsing --label" in refused("sample", tmp_path / "cgan", "--label", "seven")
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from minigan.data.registry import SHAPES
 from minigan.gradcheck.catalogue import layer_cases
 from minigan.layers import ScaleShift
 from minigan.losses import LOSSES
+from minigan.params import walk
 from minigan.presets import PRESETS, Options
 from minigan.training import session
 from minigan.training.pictures import grid_png, interpolation_png
@@ -146,6 +147,26 @@ def test_sample_draws_what_the_run_generates(minigan: CommandLine, run: Path, tm
     assert grid_png(other) != grid_png(trainer.sample(5, 3)), "pictures that could be told apart"
 
 
+def test_a_conditional_run_is_sampled_row_by_row_or_by_label(minigan: CommandLine, tmp_path: Path) -> None:
+    """Ten digits: of 40 samples four columns, the same latents in every row."""
+    path = tmp_path / "cgan"
+    session.start(TrainConfig("cgan", batch_size=4, width=0.02, latent_dim=4, steps=2, lr=0.1), path)
+    trainer = session.open_trained(path)
+    assert trainer.classes == 10
+    rows = trainer.generate(np.tile(trainer.latents(4, 0), (10, 1)), np.arange(10).repeat(4))
+    for flags, name, expected in (
+        ("--count 40", "sample-seed0.png", grid_png(rows, 4)),
+        ("--count 5 --seed 3 --label 7", "sample-label7-seed3.png", grid_png(trainer.sample(5, 3, 7))),
+        (
+            "--count 16 --interpolate --label 2",
+            "interpolation-label2-seed0.png",
+            interpolation_png(trainer, 2, 8, 0, 2),
+        ),
+    ):
+        assert minigan("sample", path, *flags.split()) == (0, f"{path / 'plots' / name}\n", "")
+        assert (path / "plots" / name).read_bytes() == expected
+
+
 def test_a_run_measured_in_epochs_under_a_schedule_can_be_sampled(minigan: CommandLine, faces: Path) -> None:
     """Without its data set, which alone says how many steps an epoch has."""
     minigan("train", "mlp", "--data", faces, "--epochs", 1, "--schedule", "linear", "--out", "run", *SMALL)
@@ -174,12 +195,13 @@ def test_a_preset_is_laid_out(preset: str, minigan: CommandLine) -> None:
     assert (code, err) == (0, "")
     recipe = PRESETS[preset].recipe
     assert PRESETS[preset].source in out
-    assert f"loss {recipe.loss}; optimizer {recipe.optimizer}; lr {recipe.lr}; batch size {recipe.batch_size}" in out
-    options = Options(SHAPES["cifar10"], recipe.latent_dim, 1.0, recipe.norm)
+    assert f"loss {recipe.loss}; optimizer {recipe.optimizer}; lr {recipe.lr}; " in out
+    assert f"batch size {recipe.batch_size}; " in out
+    options = Options(SHAPES["cifar10"], recipe.latent_dim, 1.0, recipe.norm, classes=10)
     totals = []
     for network, in_shape in PRESETS[preset].networks(options).values():
         spec = network.spec(in_shape)[1]
-        totals.append(sum(int(np.prod(p.shape)) for layer in spec.values() for p in layer.values() if p.trainable))
+        totals.append(sum(int(np.prod(p.shape)) for _, p in walk(spec) if p.trainable))
     assert [int(total.replace(",", "")) for total in re.findall(r"total +([\d,]+)", out)] == totals
 
 

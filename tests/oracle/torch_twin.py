@@ -199,6 +199,8 @@ def twin(layer: Layer, p: Tensors, x: Any, train: bool = True) -> Any:
         case ours.Parallel():
             members = zip(layer.children().items(), x, strict=True)
             return tuple(twin(child, p[name], member, train) for (name, child), member in members)
+        case ours.Fork():
+            return tuple(twin(child, p[name], x, train) for name, child in layer.children().items())
         case ours.Concat():
             return torch.cat(x, dim=-1)
     return activate(x, layer.activation)  # type: ignore[attr-defined]

@@ -5,15 +5,18 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from conditions import CLASSES, random_condition
 
 import kernels
 from kernels.types import Shape
+from minigan.condition import told
 from minigan.errors import UserError
 from minigan.losses import LOSSES, SHIFT_INVARIANT_LOSSES, get_loss
 from minigan.params import ParamSet, walk
 from minigan.presets import ALIASES, NORMS, PRESETS, Options, get_preset
 from minigan.presets.preset import LARGEST_LATENT_DIM, LARGEST_WIDTH
-from minigan.training.updates import Gan, d_grad
+from minigan.training.gan import Gan, logits
+from minigan.training.updates import d_grad
 
 DIGITS = (28, 28, 1)
 PIXELS = 28 * 28
@@ -33,6 +36,8 @@ def norm(channels: int) -> int:
     return 2 * channels
 
 
+DCGAN_UPWARD = norm(128) + conv(4, 128, 64, bias=False) + norm(64) + conv(4, 64, 1)
+DCGAN_DOWNWARD = conv(4, 1, 64) + conv(4, 64, 128, bias=False) + norm(128)
 CRITIC = dense(PIXELS, 512, 256, 128, 1)
 SIZES = {
     "mlp": (dense(100, 128, 256, 512, 1024, PIXELS), CRITIC),
@@ -48,6 +53,23 @@ SIZES = {
     "sngan": (
         dense(100, 7 * 7 * 128, bias=False) + norm(128) + conv(4, 128, 64, bias=False) + norm(64) + conv(4, 64, 1),
         conv(4, 1, 64) + conv(4, 64, 128) + dense(7 * 7 * 128, 1),
+    ),
+    "cgan": (
+        CLASSES * 50 + dense(150, 7 * 7 * 128, bias=False) + DCGAN_UPWARD,
+        DCGAN_DOWNWARD + dense(7 * 7 * 128, 1) + CLASSES * 7 * 7 * 128,
+    ),
+    "cgan-concat": (
+        CLASSES * 50 + dense(150, 7 * 7 * 128, bias=False) + DCGAN_UPWARD,
+        CLASSES**2 + conv(4, CLASSES, 64, bias=False) + DCGAN_DOWNWARD + dense(7 * 7 * 128, 1),
+    ),
+    "acgan": (
+        CLASSES * 50 + dense(150, 7 * 7 * 128, bias=False) + DCGAN_UPWARD,
+        DCGAN_DOWNWARD + dense(7 * 7 * 128, 1 + CLASSES),
+    ),
+    "infogan": (
+        10**2 + dense(62 + 10 + 2, 1024, 7 * 7 * 128, bias=False) + norm(1024) + DCGAN_UPWARD,
+        DCGAN_DOWNWARD + dense(7 * 7 * 128, 1024, bias=False) + norm(1024) + dense(1024, 1)
+        + dense(1024, 128, bias=False) + norm(128) + dense(128, 10 + 2),
     ),
     "lsgan": (
         dense(100, 128, 128, 128, PIXELS),
@@ -65,7 +87,7 @@ SIZES = {
 
 def options(preset: str, shape: Shape = DIGITS, width: float = 1.0, **choice: str) -> Options:
     recipe = PRESETS[preset].recipe
-    return Options(shape, recipe.latent_dim, width, choice.get("norm", recipe.norm))
+    return Options(shape, recipe.latent_dim, width, choice.get("norm", recipe.norm), CLASSES)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -84,14 +106,17 @@ def test_images_of_every_size_divisible_by_4_are_made_and_judged(preset: str, sh
     """G makes (N, H, W, C) and D one logit a sample; only lsgan's linear output may leave [-1, 1]."""
     for choice in NORMS if PRESETS[preset].recipe.norm is not None else [None]:
         chosen = options(preset, shape, width) if choice is None else options(preset, shape, width, norm=choice)
-        (generator, _), (discriminator, _) = PRESETS[preset].networks(chosen).values()
+        (generator, shape_g), (discriminator, shape_d) = PRESETS[preset].networks(chosen).values()
+        y = random_condition(preset, 3, np.random.default_rng(0), np.float32)
+        shown = None if PRESETS[preset].auxiliary else y
         ops, z = kernels.get_ops("numpy"), np.full((3, chosen.latent_dim), 30, np.float32)
-        p = generator.init(0, (chosen.latent_dim,))
+        p = generator.init(0, shape_g)
         p.flat *= 30
-        made, _ = generator.forward(ops, p, z, train=False)
+        made, _ = generator.forward(ops, p, told(z, y), train=False)
         assert made.shape == (3, *shape)
         assert (np.abs(made).max() > 1) == (preset == "lsgan")
-        assert discriminator.forward(ops, discriminator.init(0, shape), made)[0].shape == (3, 1)
+        output, _ = discriminator.forward(ops, discriminator.init(0, shape_d), told(made, shown))
+        assert logits(output).shape == (3, 1)
 
 
 @pytest.mark.parametrize("preset", ["mlp", "mlp-small"])
@@ -121,14 +146,11 @@ def test_the_list_of_zero_gradients_is_right(preset: str, loss: str) -> None:
     players[1].named[PRESETS[preset].last_bias] += 30  # inside (-1, 1) the two halves of hinge cancel, too
     g = players[1].like()
     x, z = rng.uniform(-1, 1, (5, *shape)), rng.standard_normal((5, chosen.latent_dim))
-    d_grad(
-        kernels.get_ops("numpy", dtype=np.float64),
-        Gan(*layers, get_loss(loss)),
-        *players,
-        x,
-        z,
-        g,
-    )
+    gan = Gan(*layers, get_loss(loss), auxiliary=PRESETS[preset].auxiliary)
+    y = random_condition(preset, 5, rng)
+    if y is not None and PRESETS[preset].condition == "labels":
+        y[:CLASSES] = range(CLASSES)  # the row of a label that does not occur has no gradient either
+    d_grad(kernels.get_ops("numpy", dtype=np.float64), gan, *players, x, z, g, y)
     zero = tuple(path for path, view in g.trainable().items() if np.abs(view).max() < 1e-14)
     assert zero == PRESETS[preset].zero_gradient(loss)
     assert bool(zero) == (loss in SHIFT_INVARIANT_LOSSES)

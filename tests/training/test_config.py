@@ -15,8 +15,9 @@ from minigan.training.run_dir import RunDirectory
 
 FIELDS = [field.name for field in dataclasses.fields(TrainConfig)]
 EVERYTHING = TrainConfig(
-    "lucic", "./faces", "/data", 64, 3, None, 2, 32, 2**62, "numpy", "minimax", 0.1, "adam", 1e-3, 1e-4, 2e-4, "cosine",
-    0.1, 0.9, True, 0.0, False, 0.01, 2, "r1", 0.5, 3, "spectral", 0.02, 1.5, 0.999, 17, 0.5, "none", 1, 0, 0, 5,
+    "infogan", "./faces", "/data", 64, 3, None, 2, 32, 2**62, "numpy", "minimax", 0.1, "adam", 1e-3, 1e-4, 2e-4,
+    "cosine",
+    0.1, 0.9, True, 0.0, False, 0.01, 0.4, 2, "r1", 0.5, 3, "spectral", 0.02, 1.5, 0.999, 17, 0.5, "none", 1, 0, 0, 5,
 )  # fmt: skip
 """Every field that can be set together with the others, none at its default."""
 OWNERS = {"momentum": {"optimizer": "sgd"}, "nesterov": {"optimizer": "sgd"}, "penalty_every": {"penalty": "r1"}}

@@ -30,6 +30,8 @@ GAMES = {
         "lucic", norm="layer", amsgrad=True, schedule="cosine", steps=20, loss="relativistic-average"
     ),
     "sgd with momentum": TrainConfig("lsgan", optimizer="sgd", momentum=0.9, nesterov=True, lr=0.01, steps=20),
+    "cgan": TrainConfig("cgan", steps=20),
+    "infogan": TrainConfig("infogan", norm="none", weight_norm="spectral", steps=20),
     "rmsprop": TrainConfig("mlp", optimizer="rmsprop", weight_decay=0.1, gradient_clip=0.1, steps=20),
 }
 
@@ -39,14 +41,14 @@ GAMES = {
 def test_a_trainer_restored_from_disk_goes_on_as_if_nothing_had_happened(game: str, stop: int, tmp_path: Path) -> None:
     config = dataclasses.replace(GAMES[game], width=0.05, batch_size=6, seed=3)
     pixels = np.random.default_rng(0).integers(0, 256, (40, *SHAPE), dtype=np.uint8)
-    batches = Batches(ArrayDataset("noise", pixels), 6, config.seed)
+    dataset = ArrayDataset("noise", pixels, np.arange(40) % 3, ("a", "b", "c"))
+    batches = Batches(dataset, 6, config.seed)
     assert batches.steps_per_epoch < stop or stop == 1, "the second half begins in a later epoch"
 
-    whole, first = Trainer(config, SHAPE), Trainer(config, SHAPE)
+    whole, first, second = (Trainer(config, SHAPE, classes=3) for _ in range(3))
     losses = [whole.step(*batches.at(step)) for step in range(20)]
     for step in range(stop):
         first.step(*batches.at(step))
-    second = Trainer(config, SHAPE)
     second.restore(load(save(tmp_path, first.checkpoint())))
     assert [second.step(*batches.at(step)) for step in range(stop, 20)] == losses[stop:]
 
