@@ -52,9 +52,9 @@ class CudaProducts(DeviceOps, ProductOps):
         how = plan(rung, REALS[self.dtype], m, k, n)
         expression = matmul_expression(rung.file, how.tile.arguments, trans_a, trans_b)
         sizes = np.int32(m), np.int32(k), np.int32(n)
-        self._multiply(rung.file, expression, how, a, b, sizes, bias, act, y, accumulate)
+        self._product(rung.file, expression, how, a, b, sizes, bias, act, y, accumulate)
 
-    def _multiply(
+    def _product(
         self,
         file: str,
         expression: str,
