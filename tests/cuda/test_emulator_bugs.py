@@ -1,11 +1,14 @@
 """The emulator's checks: programs that are right pass in every thread order, planted bugs are caught and named."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
-from planted import DRIVERS, PROGRAMS
+from planted import BUGS, CHECKED_ONLY, DRIVERS, PROGRAMS, Bug
 
 from kernels.cuda import emulator
-from kernels.cuda.emulator import EmulatorRuntime
+from kernels.cuda.emulator import EmulatorRuntime, KernelError
 
 pytestmark = pytest.mark.skipif(bool(emulator.why_not()), reason=str(emulator.why_not()))
 ORDERS = ("forward", "reverse", "random:3", "warps")
@@ -18,3 +21,37 @@ def test_a_right_program_passes_in_every_order(program: str, build: str, guard: 
     for order in ORDERS:
         result, expected = DRIVERS[program](EmulatorRuntime(order, build, guard, folder=PROGRAMS))
         np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_a_planted_bug_is_named(bug: Bug, tmp_path: Path) -> None:
+    with pytest.raises(KernelError) as caught:
+        DRIVERS[bug.program](EmulatorRuntime("forward", "checked", "", folder=planted(bug, tmp_path)))
+    text = (tmp_path / f"{bug.program}.cu").read_text().splitlines()
+
+    def line(text_in_it: re.Match[str]) -> str:
+        return str(next(number for number, line in enumerate(text, 1) if text_in_it[1] in line))
+
+    assert str(caught.value) == f"{bug.program}: " + re.sub(r"{(.+?)}", line, bug.message)
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_without_checks_a_bug_shows_in_some_order_or_is_known_not_to(bug: Bug, tmp_path: Path) -> None:
+    folder = planted(bug, tmp_path)
+    shows = False
+    for order in ORDERS:
+        try:
+            result, expected = DRIVERS[bug.program](EmulatorRuntime(order, "fast", "end", folder=folder))
+            shows |= not np.array_equal(result, expected)
+        except KernelError as error:
+            assert re.search(rf"{bug.program}.cu:\d+: block \(\d+, \d+, \d+\), thread \(\d+, \d+, \d+\): ", str(error))
+            shows = True
+    assert shows != (bug.name in CHECKED_ONLY)
+
+
+def planted(bug: Bug, folder: Path) -> Path:
+    """The folder, with the program and the bug in it."""
+    text = (PROGRAMS / f"{bug.program}.cu").read_text().replace("../../..", str(PROGRAMS.parents[2]))
+    assert text.count(bug.right) == 1
+    (folder / f"{bug.program}.cu").write_text(text.replace(bug.right, bug.wrong))
+    return folder

@@ -24,6 +24,7 @@ void async_wait(int pending_groups) {
     const AsyncCopy& copy = copies[landed];
     count_copies(copy, -1);
     touch(copy.site, copy.shared, copy.width, true, false);
+    on_behalf_of = copy.site;
     memcpy(copy.shared, copy.global, copy.bytes);
     memset((char*)copy.shared + copy.bytes, 0, copy.width - copy.bytes);
   }

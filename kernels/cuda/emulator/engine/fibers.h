@@ -141,6 +141,9 @@ static Site at(const void* instruction) {
   return {buffer, 0};
 }
 
+// The line that the engine works for, when it touches a kernel's memory itself.
+static Site on_behalf_of;
+
 static void grow_stacks(int count) {
   if (count <= stacks_made) return;
   if (stacks) munmap(stacks, stacks_made * STACK);

@@ -256,6 +256,7 @@ static void touch(Site site, const void* address, unsigned bytes, bool writes, b
 
 void touch_atomic(Site site, const void* address, unsigned bytes) {
   if ((uintptr_t)address % bytes) fail(site, "atomic operation on a misaligned address");
+  on_behalf_of = site;
   touch(site, address, bytes, true, true);
   if (block_fenced && checking) block_released.back() = true;
   block_met = true;

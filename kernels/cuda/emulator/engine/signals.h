@@ -5,6 +5,7 @@
 #include <ucontext.h>
 
 #include "fibers.h"
+#include "memory_check.h"
 
 namespace mg {
 
@@ -53,7 +54,9 @@ class Signals {
       return;
     }
     const char* address = (const char*)info->si_addr;
-    const Site site = at(instruction_of(context));
+    const char* instruction = (const char*)instruction_of(context);
+    const bool of_kernel = instruction >= __ehdr_start && instruction < _end;
+    const Site site = of_kernel ? at(instruction) : on_behalf_of;
     if (number == SIGILL) fail(site, "a trap: the kernel has asked to be stopped");
     if (number == SIGFPE) fail(site, "an integer division by zero");
     if (address < (const char*)4096) fail(site, "an access through a null pointer");

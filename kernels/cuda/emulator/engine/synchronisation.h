@@ -39,6 +39,13 @@ Votes block_barrier(Site site, const char* name, int predicate) {
   return result;
 }
 
+// The running thread ends, while others wait at a barrier. A GPU may let them pass; CUDA does not promise it.
+[[noreturn]] static void tell_left_barrier() {
+  const Fiber& first = *at_barrier[0];
+  fail(first.site, "ends, while thread (%u, %u, %u) waits at %s: a barrier is for the whole block", first.thread.x,
+       first.thread.y, first.thread.z, first.waits_at);
+}
+
 // ---- the warp ----------------------------------------------------------------------------------------------------
 
 // Lanes that wait for one another: those that name the same mask.
