@@ -159,7 +159,8 @@ BUGS = (
         "block_sum",
         "sums[blockIdx.x] = v;\n  }",
         "sums[blockIdx.x] = v;\n  }\n  if (lane == 0) __syncthreads();",
-        "block_sum.cu:{if (lane == 0) __syncthreads}: block (0, 0, 0), thread (33, 0, 0): ends, while thread (32, 0, 0) "
+        "block_sum.cu:{if (lane == 0) __syncthreads}: block (0, 0, 0), thread (33, 0, 0): ends, while "
+        "thread (32, 0, 0) "
         "waits at __syncthreads: a barrier is for the whole block",
     ),
     Bug(
@@ -199,7 +200,8 @@ BUGS = (
         "rotate",
         "  __syncwarp();\n  if",
         "  __syncwarp(0xffff);\n  if",
-        "rotate.cu:{0xffff}: block (0, 0, 0), thread (16, 0, 0): __syncwarp with mask 0x0000ffff, which does not have the "
+        "rotate.cu:{0xffff}: block (0, 0, 0), thread (16, 0, 0): __syncwarp with mask 0x0000ffff, which "
+        "does not have the "
         "calling lane 16",
     ),
     Bug(
@@ -223,7 +225,8 @@ BUGS = (
         "transpose",
         "y[row * n + column] =",
         "y[row * n + column - 1] =",
-        "transpose.cu:{- 1]}: block (0, 0, 0), thread (0, 0, 0): writes 4 bytes at byte -4 of argument 1, which has 1596 "
+        "transpose.cu:{- 1]}: block (0, 0, 0), thread (0, 0, 0): writes 4 bytes at byte -4 of argument 1, "
+        "which has 1596 "
         "bytes",
     ),
     Bug(
@@ -246,7 +249,8 @@ BUGS = (
         "neighbours",
         "    cp_async_wait<1>();\n",
         "",
-        "neighbours.cu:{sum[e] +=}: block (0, 0, 0), thread (0, 0, 0): reads byte 0 of dynamic shared memory, into which "
+        "neighbours.cu:{sum[e] +=}: block (0, 0, 0), thread (0, 0, 0): reads byte 0 of dynamic shared "
+        "memory, into which "
         "an asynchronous copy is under way",
     ),
     Bug(
@@ -254,7 +258,8 @@ BUGS = (
         "neighbours",
         "cp_async_wait<1>",
         "cp_async_wait<2>",
-        "neighbours.cu:{sum[e] +=}: block (0, 0, 0), thread (0, 0, 0): reads byte 0 of dynamic shared memory, into which "
+        "neighbours.cu:{sum[e] +=}: block (0, 0, 0), thread (0, 0, 0): reads byte 0 of dynamic shared "
+        "memory, into which "
         "an asynchronous copy is under way",
     ),
     Bug(
@@ -284,7 +289,8 @@ BUGS = (
         "arithmetic",
         "1 << bits",
         "1 << (bits + 30)",
-        "arithmetic.cu:{1 << (}: block (0, 0, 0), thread (0, 0, 0): undefined behaviour: a shift by a negative number, or "
+        "arithmetic.cu:{1 << (}: block (0, 0, 0), thread (0, 0, 0): undefined behaviour: a shift by a "
+        "negative number, or "
         "by more bits than there are",
     ),
     Bug(
@@ -292,7 +298,8 @@ BUGS = (
         "arithmetic",
         "100 / (x[i] + 1)",
         "100 / x[i]",
-        "arithmetic.cu:{/ x[i]}: block (0, 0, 0), thread (0, 0, 0): undefined behaviour: a division by zero, or one that "
+        "arithmetic.cu:{/ x[i]}: block (0, 0, 0), thread (0, 0, 0): undefined behaviour: a division by "
+        "zero, or one that "
         "overflows",
     ),
     Bug(
@@ -300,7 +307,8 @@ BUGS = (
         "arithmetic",
         "x[i] + e;",
         "(x[i] + e) * 1000000000;",
-        "arithmetic.cu:{1000000000}: block (0, 0, 0), thread (0, 0, 0): undefined behaviour: a multiplication overflows",
+        "arithmetic.cu:{1000000000}: block (0, 0, 0), thread (0, 0, 0): undefined behaviour: a "
+        "multiplication overflows",
     ),
 )
 

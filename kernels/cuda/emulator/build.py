@@ -8,24 +8,23 @@ There are three builds of a kernel, from the same source:
     debug     not optimised, for a debugger
 
 The key of the cache holds all that a library depends on: the expanded source, the emulator's headers, the compiler's
-version, its options and the CPU's features. Builds that run at the same time write to files of their own and rename.
+version, its options and the CPU's features.
 """
 
 import ctypes
 import functools
-import hashlib
 import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...compiling import announce
+from ..cache import folder, kept, key_of
 from ..source import expand
 
 ENGINE = Path(__file__).parent / "engine"
@@ -71,13 +70,6 @@ def why_not() -> str | None:
     return f"the emulator compiles kernels with a C++ compiler, and there is none ({' or '.join(COMPILERS)})"
 
 
-def cache_folder() -> Path:
-    """Where built libraries are kept: MINIGAN_EMULATOR_CACHE, else minigan/emulator in the user's cache."""
-    if asked := os.environ.get("MINIGAN_EMULATOR_CACHE"):
-        return Path(asked)
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "minigan" / "emulator"
-
-
 class Library:
     """A shared library of kernels.
 
@@ -121,32 +113,18 @@ def build(path: Path, expressions: tuple[str, ...], kind: str) -> Library:
     assert program is not None
     with _LOCK:
         text = _translation_unit(path, expressions)
-        engine = _cached("engine.o", _engine_key(program), lambda output: _compile_engine(program, output))
+        engine = kept("engine", ".o", _engine_key(program), lambda output: _compile_engine(program, output))
         command = [program, *OPTIONS, *BUILDS[kind]]
-        key = _key(text, _engine_key(program), *command)
+        key = key_of(text, _engine_key(program), *command)
 
         def compile_and_link(output: Path) -> None:
-            announce(path.name, output.parents[1])
+            announce(path.name, folder())
             objects = output.with_suffix(".o")
             _run([*command, "-x", "c++", "-c", "-", f"-I{ENGINE}", "-o", str(objects)], text, path.name)
             # Without the options of `kind`: the sanitizers' libraries are not wanted, the engine takes their place.
             _run([program, "-shared", str(objects), str(engine), "-o", str(output)], "", path.name)
 
-        return Library(_cached(f"{path.stem}.so", key, compile_and_link))
-
-
-def _cached(name: str, key: str, make: Callable[[Path], None]) -> Path:
-    """The file of this name and key in the cache folder, made if it is not there."""
-    folder = cache_folder()
-    stem, suffix = name.split(".")
-    kept = folder / f"{stem}-{key}.{suffix}"
-    if not kept.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            output = Path(temporary) / name
-            make(output)
-            output.replace(kept)
-    return kept
+        return Library(kept(path.stem, ".so", key, compile_and_link))
 
 
 def _compile_engine(program: str, output: Path) -> None:
@@ -166,15 +144,11 @@ def _translation_unit(path: Path, expressions: Sequence[str]) -> str:
     return f'#include "emulator.h"\nnamespace {{\n{expand(path)}\n}}\n#line 1 "exports"\n{exports}'
 
 
-def _key(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-
-
 @functools.cache
 def _engine_key(program: str) -> str:
     version = subprocess.run([program, "--version"], text=True, capture_output=True, check=True).stdout
     sources = [path.read_text(encoding="utf-8") for path in sorted(ENGINE.iterdir()) if path.is_file()]
-    return _key(program, version, _cpu(), *OPTIONS, *sources)
+    return key_of(program, version, _cpu(), *OPTIONS, *sources)
 
 
 @functools.cache

@@ -40,7 +40,7 @@ PLAIN = {"updates.cu": ("set_now",), "random.cu": ("set_step",)}
 
 def _rows(kernels: Mapping[str, tuple[str, ...]], arguments: Sequence[str]) -> tuple[Instance, ...]:
     return tuple(
-        Instance(file, f"{name}{argument}", THREADS)
+        Instance(file, f"{name}{argument}", THREADS, unit=f"{file}{argument}")
         for file, names in kernels.items()
         for name in names
         for argument in arguments
