@@ -27,7 +27,7 @@
 constexpr int DEPTH = 16, STAGES = 3;
 
 template <typename T, int TILE, bool TRANS_A, bool TRANS_B>
-__global__ void __launch_bounds__(TILE * 2)
+__global__ void __launch_bounds__(TILE * 2, 1)  // 1 block a multiprocessor will do: else one instance spills
 gemm_warp(const T* __restrict__ a, const T* __restrict__ b, const T* __restrict__ bias, T* __restrict__ y, int m, int k,
           int n, int activation, T parameter, int accumulate) {
   constexpr int THREADS = TILE * 2, WARP_ROWS = TILE / 2, WARP_COLUMNS = 32, ACROSS = TILE / WARP_COLUMNS;

@@ -88,7 +88,7 @@ def committed() -> dict[Key, Report]:
     table = json.loads(COMMITTED.read_text(encoding="utf-8"))["kernels"]
     return {
         (file, expression): {
-            architecture: _resources(*numbers, kernel["parameters"].split())
+            architecture: _resources(*[*numbers, kernel["parameters"].split()])
             for architecture, numbers in kernel.items()
             if architecture != "parameters"
         }
@@ -144,14 +144,14 @@ def differences(reports: Mapping[Key, Report], table: Mapping[Key, Report]) -> I
             for architecture in SHARED:
                 now, then = reports[key].get(architecture), table[key].get(architecture)
                 if now != then:
-                    yield Finding(key, f"{architecture}: {_told(now)}, the committed table says {_told(then)}")
+                    yield Finding(key, f"{architecture}: {_change(then, now)}")
 
 
-def _told(resources: Resources | None) -> str:
-    if resources is None:
-        return "nothing"
-    numbers = ", ".join(f"{value} {name}" for name, value in zip(Resources._fields, resources[:-1], strict=False))
-    return f"{numbers}, parameters ({' '.join(resources.parameters)})"
+def _change(then: Resources | None, now: Resources | None) -> str:
+    if then is None or now is None:
+        return "is in the committed table" if now is None else "is not in the committed table"
+    changes = (f"{name} {a} -> {b}" for name, a, b in zip(Resources._fields, then, now, strict=True) if a != b)
+    return ", ".join(changes)
 
 
 def main() -> int:

@@ -81,15 +81,14 @@ def test_what_does_not_fit_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_difference_is_told_both_ways() -> None:
     then = Resources(32, 0, 0, 512, ("u64", "u32"))
-    now = then._replace(registers=40)
+    now = then._replace(registers=40, shared=0)
     report = dict.fromkeys(resources.SHARED, then)
     found = differences(
         {("a.cu", "a"): report | {"sm_80": now}, ("a.cu", "new"): report},
         {("a.cu", "a"): report, ("a.cu", "gone"): report},
     )
     assert [str(finding) for finding in found] == [
-        "a.cu: a: sm_80: 40 registers, 0 spilled, 0 stack, 512 shared, parameters (u64 u32), the committed table says "
-        "32 registers, 0 spilled, 0 stack, 512 shared, parameters (u64 u32)",
+        "a.cu: a: sm_80: registers 32 -> 40, shared 512 -> 0",
         "a.cu: gone: is in the committed table, but no kernel any more",
         "a.cu: new: is not in the committed table",
     ]
