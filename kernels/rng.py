@@ -34,6 +34,8 @@ class Use(enum.IntEnum):
     INTERPOLATION = 4
     PENALTY = 5
     CODE = 6
+    INSTANCE_NOISE = 7
+    AUGMENT = 8
 
 
 def philox4x32(counter: tuple[Array, Array, Array, Array], key: tuple[int, int]) -> list[Array]:

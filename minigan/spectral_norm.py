@@ -64,6 +64,11 @@ class SpectralNorm:
             raise ValueError("spectral normalisation: no weight matrix among the parameters")
         self.state = {f"{path}/{name}": getattr(own, name) for path, own in self._vectors.items() for name in "uv"}
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Of the weights that are normalised."""
+        return tuple(self._vectors)
+
     def prepare(self, ops: Ops, p: ParamSet, iterate: bool = True) -> ParamSet:
         """W_eff for the present weights; `iterate` takes a step of power iteration first. Everything else is copied."""
         self.effective.flat[...], self.effective.state[...] = p.flat, p.state

@@ -28,10 +28,12 @@ from .layers import (
     Conv2d,
     ConvTranspose2d,
     Dense,
+    DiffAugment,
     Dropout,
     Embedding,
     Flatten,
     Fork,
+    InstanceNoise,
     InstanceNorm,
     LayerNorm,
     LeakyReLU,
@@ -50,6 +52,7 @@ from .layers import (
     Tanh,
     Upsample2d,
 )
+from .layers.augmentation import KINDS as AUGMENTATIONS
 from .params import ParamSet
 
 Draw: TypeAlias = st.DrawFn
@@ -309,6 +312,8 @@ BUILDERS: dict[str, Builder] = {
     "InstanceNorm": _instance_norm,
     "BatchNorm": _batch_norm,
     "Dropout": _any_shape(st.builds(Dropout, st.sampled_from((0.0, 0.3, 0.8)))),
+    "InstanceNoise": _any_shape(st.builds(InstanceNoise, st.sampled_from((0.0, 0.5)))),
+    "DiffAugment": lambda draw, _: DiffAugment(*draw(st.sets(st.sampled_from(AUGMENTATIONS), min_size=1))),
     "ScaleShift": _any_shape(st.builds(ScaleShift, st.sampled_from((0.5, -2.0)), st.sampled_from((0.0, 1.0)))),
     "Flatten": _any_shape(st.builds(Flatten)),
     "Reshape": lambda draw, shape: Reshape(*draw(st.permutations(shape)), 1),
@@ -320,7 +325,9 @@ BUILDERS: dict[str, Builder] = {
 """Kinds that map one array to one array."""
 
 COMPOSITES = ("Sequential", "Parallel", "Fork", "Concat")
-IMAGE_ONLY = ("Conv2d", "ConvTranspose2d", "Upsample2d", "AvgPool2d", "MaxPool2d", "InstanceNorm")
+IMAGE_ONLY = ("Conv2d", "ConvTranspose2d", "Upsample2d", "AvgPool2d", "MaxPool2d", "InstanceNorm", "DiffAugment")
+RANDOM = ("Dropout", "InstanceNoise", "DiffAugment")
+"""Kinds that draw random numbers in train mode."""
 ENLARGING = ("ConvTranspose2d", "Upsample2d")
 NEIGHBOURS = ("Pack", "MinibatchStddev")
 KINDS = (*BUILDERS, *NEIGHBOURS, "Embedding", "Projection", *COMPOSITES)

@@ -17,10 +17,11 @@ ROOT = Path(__file__).parents[1]
 
 LEVELS = (
     {"kernels", "errors"},
-    {"initializers", "data", "viz"},
+    {"initializers", "data", "metrics", "viz"},
     {"params"},
     {"layer", "condition"},
     {"layers", "losses", "auxiliary", "optim", "penalties", "spectral_norm"},
+    {"lecam"},
     {"presets", "gradcheck", "summary", "testing"},
     {"training"},
     {"bench"},

@@ -149,9 +149,8 @@ class _Point(NamedTuple):
 
     def gradients(self, dx: Any, g: ParamSet) -> list[Array]:
         """Those of `variables`; None is zero."""
-        pairs = zip(_leaves(self.x), _leaves(dx), strict=True)
-        own = [np.zeros_like(x) if d is None else d.copy() for x, d in pairs if _is_float(x)]
-        return own + list(g.trainable().values())
+        own = _map(lambda x, d: (np.zeros_like(x) if d is None else d.copy()) if _is_float(x) else None, self.x, dx)
+        return [dx for dx in _leaves(own) if dx is not None] + list(g.trainable().values())
 
     def variables(self) -> list[Array]:
         """Float inputs and trainable parameters."""

@@ -2,12 +2,14 @@
 
 from ..layer import Layer, Sequential
 from .activation import ELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from .augmentation import DiffAugment
 from .composite import Concat, Fork, Parallel, Residual
 from .conv import Conv2d, ConvTranspose2d
 from .dense import Dense
 from .embedding import Embedding
 from .instance_norm import InstanceNorm
 from .neighbours import MinibatchStddev, Pack
+from .noise import InstanceNoise
 from .norm import BatchNorm, LayerNorm
 from .projection import Projection
 from .regularisation import Dropout
@@ -22,10 +24,12 @@ __all__ = [
     "Conv2d",
     "ConvTranspose2d",
     "Dense",
+    "DiffAugment",
     "Dropout",
     "Embedding",
     "Flatten",
     "Fork",
+    "InstanceNoise",
     "InstanceNorm",
     "Layer",
     "LayerNorm",

@@ -6,7 +6,9 @@ from ..errors import UserError
 from .conditional import ACGAN, CGAN, CGAN_CONCAT, INFOGAN
 from .convolutional import DCGAN, LSGAN, LUCIC, SNGAN, WGAN_GP
 from .dense import DENSE_WIDE, MLP, MLP_SMALL
+from .fittings import NO_AUGMENT, NOISE, Fittings, fitted_networks
 from .preset import ADAM_BETAS, CODES, LABELS, NO_PENALTY, NORMS, WEIGHT_NORMS, Network, Options, Preset, Recipe
+from .residual import R3GAN
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
@@ -15,6 +17,7 @@ PRESETS: dict[str, Preset] = {
         MLP_SMALL,
         DCGAN,
         WGAN_GP,
+        R3GAN,
         SNGAN,
         CGAN,
         CGAN_CONCAT,
@@ -47,13 +50,17 @@ __all__ = [
     "ALIASES",
     "CODES",
     "LABELS",
+    "NOISE",
     "NORMS",
+    "NO_AUGMENT",
     "NO_PENALTY",
     "PRESETS",
     "WEIGHT_NORMS",
+    "Fittings",
     "Network",
     "Options",
     "Preset",
     "Recipe",
+    "fitted_networks",
     "get_preset",
 ]

@@ -123,6 +123,7 @@ WGAN_GP = Preset(
         n_critic=5,
         norm="layer",
         penalty="wgan-gp",
+        penalty_weight=10.0,
     ),
     last_bias="dense1/b",
 )

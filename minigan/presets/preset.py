@@ -31,7 +31,7 @@ class Recipe:
     """How a preset trains unless the user says otherwise; each field is one of the configuration.
 
     `norm` None: the preset has no choice of norm. `beta1`, `beta2` None: its optimizer is not Adam. `lr_g` None: G
-    learns at `lr`, as D does. `auxiliary_weight` None: D has one head.
+    learns at `lr`, as D does. `penalty_weight` None: it has no penalty. `auxiliary_weight` None: D has one head.
     """
 
     loss: str
@@ -46,6 +46,7 @@ class Recipe:
     n_critic: int = 1
     norm: str | None = None
     penalty: str = NO_PENALTY
+    penalty_weight: float | None = None
     weight_norm: str = "none"
     auxiliary_weight: float | None = None
 
@@ -137,7 +138,8 @@ class Preset:
             UserError: the preset cannot make data of that shape, or has no such norm.
         """
         if len(options.data_shape) != 3 and not self.takes_points:
-            raise UserError(f"{self.name} makes images; data of shape {options.data_shape} wants mlp or mlp-small")
+            wanted = f"data of shape {options.data_shape} wants mlp, mlp-small or r3gan"
+            raise UserError(f"{self.name} makes images; {wanted}")
         if (self.recipe.norm is None) != (options.norm is None):
             has = "has no choice of norm" if self.recipe.norm is None else f"needs a norm, one of {', '.join(NORMS)}"
             raise UserError(f"{self.name} {has}; got norm {options.norm}")

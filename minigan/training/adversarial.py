@@ -1,6 +1,7 @@
 """A GAN as an algorithm: which numbers each update of `minigan.training.updates` gets, and when it is due."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,13 +14,15 @@ from ..auxiliary import CODES as CODES_COUNT
 from ..condition import told
 from ..errors import UserError
 from ..layer import Layer
+from ..lecam import Anchors, with_lecam
 from ..losses import get_loss, realness
 from ..penalties import Penalty, get_penalty
-from ..presets import CODES, NO_PENALTY, get_preset
+from ..presets import CODES, NO_PENALTY, NOISE, get_preset
 from .algorithm import Algorithm, Batch, Outcome, Pass, Passes, Update
 from .config import TrainConfig
 from .gan import Gan
 from .player import Player
+from .stability import noise_at, penalty_weight_at
 from .updates import d_grad, g_grad
 
 
@@ -42,7 +45,7 @@ class Adversarial(Algorithm):
     """One update of the discriminator in each step, and in every n_critic-th one of the generator.
 
     Raises:
-        UserError: a gradient penalty is not defined through this discriminator.
+        UserError: a gradient penalty is not defined through this discriminator, or its weights cannot be normalised.
     """
 
     maker = "generator"
@@ -53,14 +56,19 @@ class Adversarial(Algorithm):
         self.condition = preset.condition
         self.losses = Losses if preset.auxiliary is None else LossesWithAuxiliary
         self.g, self.d = players["generator"], players["discriminator"]
+        loss = get_loss(str(config.loss), config.label_smoothing)
+        self.anchors = Anchors(self.d.ops) if config.lecam else None
+        if self.anchors is not None:
+            loss = with_lecam(loss, config.lecam, self.anchors)
         self.gan = Gan(
             self.g.network,
             self.d.network,
-            get_loss(str(config.loss), config.label_smoothing),
+            loss,
             auxiliary=preset.auxiliary,
             auxiliary_weight=config.auxiliary_weight or 0.0,
         )
         self._penalty = _penalty(config, self.d.network)
+        _check_weights(self.d)
         self.updates = (
             Update((self.d.name,), self.discriminator_gradient),
             Update((self.g.name,), self.generator_gradient, every=config.n_critic),
@@ -69,11 +77,15 @@ class Adversarial(Algorithm):
 
     def discriminator_gradient(self, batch: Batch, replay: bool = False) -> Outcome:
         """D's gradient, with fakes from latents of its own; keeps the logits."""
+        if self.config.instance_noise:
+            self.d.params[NOISE]["std"].fill(noise_at(self.config, batch.step))
         z, y = self._given(self.d.ops, batch, Use.LATENT_D)
         p_d = self.d.effective(iterate=not replay)
         gan = self.penalised(batch.step)
         step = d_grad(self.d.ops, gan, self.g.params, p_d, batch.x, z, self.d.grads, y)
         self.logits = step.u_real, step.u_fake
+        if self.anchors is not None and not replay:
+            self.anchors.follow(self.d.ops, *self.logits)
         losses = {"d": step.losses.game}
         if step.losses.auxiliary is not None:
             losses["auxiliary"] = step.losses.auxiliary
@@ -88,7 +100,14 @@ class Adversarial(Algorithm):
 
     def penalised(self, step: int) -> Gan:
         """The game of a step: with the penalty in every penalty_every-th, as many times as heavy."""
-        return self.gan._replace(penalty=None if step % self.config.penalty_every else self._penalty)
+        every = self.config.penalty_every
+        if self._penalty is None or step % every:
+            return self.gan
+        return self.gan._replace(penalty=replace(self._penalty, weight=penalty_weight_at(self.config, step) * every))
+
+    def tensors(self) -> dict[str, Array]:
+        """LeCam's averages."""
+        return {} if self.anchors is None else {"lecam": self.anchors.values}
 
     def passes(self, update: Update, batch: Batch) -> Passes:
         """G(z), then D on real data and on G(z)."""
@@ -123,8 +142,15 @@ class Adversarial(Algorithm):
         return z, (np.minimum(categories, CATEGORIES - 1), codes)  # a uniform number may round to 1
 
 
+def _check_weights(player: Player) -> None:
+    """Raise UserError if a weight that is to be normalised is zero: there the gradient would be without bound."""
+    for path in () if player.spectral_norm is None else player.spectral_norm.paths:
+        if not player.params.named[path].any():
+            raise UserError(f"weight_norm spectral: the {player.name}'s {path} starts at 0, where it has no direction")
+
+
 def _penalty(config: TrainConfig, discriminator: Layer) -> Penalty | None:
-    """The penalty of a resolved configuration, at the weight of the steps that have it."""
+    """The penalty of a resolved configuration, at its first weight."""
     if config.penalty == NO_PENALTY:
         return None
     reason = discriminator.no_second_order()

@@ -74,6 +74,10 @@ class Algorithm(ABC):
         """What the maker is told beside its latents (N, Z) for samples of `labels` (N,); None for nothing."""
         return None
 
+    def tensors(self) -> dict[str, Array]:
+        """What a checkpoint must hold beside the players, by name."""
+        return {}
+
     def beliefs(self) -> dict[str, float]:
         """What else a line of metrics says of the last step."""
         return {}

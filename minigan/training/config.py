@@ -12,7 +12,8 @@ from ..errors import UserError
 from ..losses import get_loss
 from ..optim import OPTIMIZERS, SCHEDULES
 from ..penalties import PENALTIES, get_penalty
-from ..presets import ADAM_BETAS, NO_PENALTY, WEIGHT_NORMS, Preset, get_preset
+from ..presets import ADAM_BETAS, NO_AUGMENT, NO_PENALTY, WEIGHT_NORMS, Preset, get_preset
+from .stability import check_stability
 
 WASSERSTEIN_CLIP = 0.01
 """A Wasserstein critic without bound on its slope grows without end; Arjovsky et al. 2017 clip its weights to this. A
@@ -83,11 +84,29 @@ class TrainConfig:
     """Of the penalty beside the loss; each has a default."""
     penalty_every: int = 1
     """Add the penalty to every so many discriminator updates only, with as many times its weight."""
+    penalty_weight_end: float | None = None
+    """What penalty_weight becomes, along half a cosine, within penalty_weight_steps updates."""
+    penalty_weight_steps: int = 0
+    """See penalty_weight_end."""
     weight_norm: str | None = None
     """Of the discriminator's weight matrices: none, or spectral (each divided by its largest singular value)."""
     weight_clip: float | None = None
     """Clip the discriminator's weights to +- this after each update; 0 is off, as without wasserstein, with a penalty
     or with a spectral weight_norm (else 0.01)."""
+    pack: int = 1
+    """Samples that the discriminator judges together, side by side in the channels (PacGAN): against mode collapse."""
+    minibatch_stddev: int = 0
+    """Tell the discriminator's last layer how much so many neighbours of the batch differ: against mode collapse; 0 is
+    off."""
+    instance_noise: float = 0.0
+    """Standard deviation of normal noise on all that the discriminator sees; 0 is off."""
+    instance_noise_steps: int = 0
+    """Updates in which that noise falls to 0, in a straight line; 0 keeps it."""
+    augment: str = NO_AUGMENT
+    """Random changes of all images that the discriminator sees (DiffAugment), for few data: some of translation, cutout
+    and brightness, joined by commas, or none."""
+    lecam: float = 0.0
+    """Weight of LeCam regularisation, for few data (0.3 in its users' code); 0 is off."""
     gradient_clip: float = 0.0
     """Scale each player's gradient down to this norm; 0 is off."""
     ema: float = 0.0
@@ -115,7 +134,7 @@ class TrainConfig:
         """
         preset = get_preset(self.preset)
         recipe = dataclasses.asdict(preset.recipe)
-        epochs = recipe.pop("epochs")
+        epochs, weight = recipe.pop("epochs"), recipe.pop("penalty_weight")
         filled: dict[str, Any] = {name: value for name, value in recipe.items() if getattr(self, name) is None}
         if self.lr is not None:
             filled.pop("lr_g", None)  # a rate for both players
@@ -129,7 +148,7 @@ class TrainConfig:
             clipped = (self.loss or recipe["loss"]) == "wasserstein" and not bounded
             filled["weight_clip"] = WASSERSTEIN_CLIP if clipped else 0.0
         if self.penalty_weight is None and penalty in PENALTIES:
-            filled["penalty_weight"] = PENALTIES[penalty].weight
+            filled["penalty_weight"] = weight if penalty == recipe["penalty"] else PENALTIES[penalty].weight
         filled["preset"] = preset.name
         if self.backend == "auto":
             filled["backend"] = kernels.fastest()
@@ -151,6 +170,10 @@ class TrainConfig:
             "seed": 0,
             "n_critic": 1,
             "penalty_every": 1,
+            "penalty_weight_steps": 0,
+            "pack": 1,
+            "minibatch_stddev": 0,
+            "instance_noise_steps": 0,
             "latent_dim": 1,
             "log_every": 1,
             "sample_every": 0,
@@ -169,7 +192,8 @@ class TrainConfig:
                 raise UserError(f"{name}: expected a number above 0, got {value}")
         if preset.auxiliary is None and self.auxiliary_weight is not None:
             raise UserError(f"auxiliary_weight: the discriminator of {preset.name} has but one head")
-        for name in ("weight_decay", "weight_clip", "gradient_clip", "auxiliary_weight"):
+        not_negative = ("weight_decay", "weight_clip", "gradient_clip", "auxiliary_weight")
+        for name in (*not_negative, "instance_noise", "lecam", "penalty_weight_end"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < float("inf"):
                 raise UserError(f"{name}: expected a number of at least 0, got {value}")
@@ -201,6 +225,7 @@ class TrainConfig:
                 get_penalty(str(self.penalty), None if weight is None else weight * self.penalty_every)
             except ValueError as error:
                 raise UserError(str(error)) from None
+        check_stability(self)
         if preset.recipe.norm is None and self.norm is not None:
             raise UserError(f"norm: {preset.name} has no choice of norm, got {self.norm}")
 

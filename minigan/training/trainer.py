@@ -15,12 +15,13 @@ from ..errors import UserError
 from ..layer import Layer
 from ..optim import MovingAverage
 from ..params import ParamSet
-from ..presets import CODES, LABELS, Network, Options, get_preset
+from ..presets import CODES, LABELS, Network, Options, fitted_networks, get_preset
 from .adversarial import Adversarial
 from .algorithm import Batch, Outcome, Update
 from .checkpoint import Checkpoint, check_matches, restore
 from .config import TrainConfig
 from .player import Player
+from .stability import fittings
 
 SAMPLE_BATCH = 256  # images made at a time, so that a large sample needs no large workspace
 
@@ -65,7 +66,7 @@ class Trainer:
         if self.total_steps is None and config.schedule != "constant":
             raise UserError(f"schedule {config.schedule} needs the number of steps")
         options = Options(self.data_shape, config.latent_dim, config.width, config.norm, classes)
-        networks = preset.networks(options)
+        networks = fitted_networks(preset, options, fittings(config))
         self.classes = {LABELS: classes, CODES: CATEGORIES}.get(preset.condition or "")
         self._rng = CounterRng(config.seed)
         self.players = {name: self._player(name, network) for name, network in networks.items()}
@@ -261,6 +262,7 @@ class Trainer:
         tensors: dict[str, Array] = {}
         for player in self.players.values():
             tensors |= player.tensors()
+        tensors |= self.algorithm.tensors()
         if self.average is not None:
             tensors |= {f"average/{path}": view for path, view in self.average.params.named.items()}
         return tensors

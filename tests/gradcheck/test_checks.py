@@ -16,7 +16,7 @@ from minigan.gradcheck import (
     check_update,
 )
 from minigan.layer import NoSecondOrderError
-from minigan.layers import BatchNorm, Conv2d, Dense, Embedding, Flatten, Parallel, ReLU, Sequential, Tanh
+from minigan.layers import BatchNorm, Concat, Conv2d, Dense, Embedding, Flatten, Parallel, ReLU, Sequential, Tanh
 from minigan.losses import Loss, get_loss
 from minigan.params import ParamSet
 from minigan.testing import random_inputs, random_params
@@ -168,3 +168,10 @@ class TestUpdate:
     def test_the_parameters_are_restored(self):
         _, p = self.check()
         np.testing.assert_array_equal(p.flat, random_params(Sequential(Dense(3, 2), Tanh()), (3,), seed=0).flat)
+
+
+def test_a_tuple_within_a_tuple_may_get_no_gradient_as_a_whole():
+    """Its branch is linear, so the extra of the other one sends nothing back into it."""
+    layer = Parallel(Dense(2, 2, "tanh"), Sequential(Parallel(Dense(2, 2), Embedding(3, 2)), Concat()))
+    inputs = random_inputs(((2,), ((2,), ())), 3, 0)
+    assert check_layer(layer, ((2,), ((2,), ())), inputs=inputs).require().second_order

@@ -13,7 +13,17 @@ import minigan.layers
 from kernels import Ops
 from minigan.layer import Layer, NoSecondOrderError
 from minigan.params import ParamSet
-from minigan.testing import KINDS, batches, layers, random_inputs, random_like, random_params, seeds, whole_groups
+from minigan.testing import (
+    KINDS,
+    RANDOM,
+    batches,
+    layers,
+    random_inputs,
+    random_like,
+    random_params,
+    seeds,
+    whole_groups,
+)
 
 EXAMPLES = settings(max_examples=12)
 
@@ -249,7 +259,7 @@ def test_the_spec_knows_the_output(case: Case):
 def test_samples_that_are_not_grouped_do_not_meet(case: Case):
     """group m: a batch gives what each m neighbours give by themselves; running statistics couple no samples."""
     layer, p, x = case.layer, case.params(), case.x()
-    train = case.train and not has_dropout(layer)
+    train = case.train and not is_random(layer)
 
     def forward(batch: Any) -> list[np.ndarray]:
         return copies(layer.forward(case.ops(), p, batch, train)[0])
@@ -267,8 +277,8 @@ def test_samples_that_are_not_grouped_do_not_meet(case: Case):
             np.testing.assert_allclose(whole, np.concatenate(parts), rtol=1e-12, atol=1e-12)
 
 
-def has_dropout(layer: Layer) -> bool:
-    return isinstance(layer, minigan.layers.Dropout) or any(map(has_dropout, layer.children().values()))
+def is_random(layer: Layer) -> bool:
+    return type(layer).__name__ in RANDOM or any(map(is_random, layer.children().values()))
 
 
 @every_kind

@@ -14,7 +14,6 @@ from minigan.layers import (
     Conv2d,
     ConvTranspose2d,
     Dense,
-    Dropout,
     Flatten,
     InstanceNorm,
     LayerNorm,
@@ -26,13 +25,23 @@ from minigan.layers import (
     SiLU,
     Softplus,
 )
-from minigan.testing import KINDS, batches, layers, random_inputs, random_like, random_params, seeds, whole_groups
+from minigan.testing import (
+    KINDS,
+    RANDOM,
+    batches,
+    layers,
+    random_inputs,
+    random_like,
+    random_params,
+    seeds,
+    whole_groups,
+)
 
 torch = pytest.importorskip("torch")
 
 from torch_twin import leaves, nchw, nhwc, tensors, twin  # noqa: E402
 
-TWINS = tuple(kind for kind in KINDS if kind != "Dropout")
+TWINS = tuple(kind for kind in KINDS if kind not in RANDOM)
 
 
 def flat(value: Any) -> list[Any]:
@@ -61,8 +70,8 @@ def assert_agree(actual: list[np.ndarray], expected: list[Any], tolerance: float
         assert float(np.abs(ours - theirs).max(initial=0)) <= tolerance * scale
 
 
-def has_dropout(layer: Layer) -> bool:
-    return isinstance(layer, Dropout) or any(map(has_dropout, layer.children().values()))
+def is_random(layer: Layer) -> bool:
+    return type(layer).__name__ in RANDOM or any(map(is_random, layer.children().values()))
 
 
 def assert_like_torch(layer: Layer, in_shape: Any, batch: int, seed: int, train: bool = True) -> None:
@@ -87,7 +96,7 @@ def assert_like_torch(layer: Layer, in_shape: Any, batch: int, seed: int, train:
 @settings(max_examples=25)
 @given(data=st.data(), n=batches(), seed=seeds())
 def test_outputs_and_gradients(kind: str, train: bool, data: st.DataObject, n: int, seed: int):
-    layer, in_shape = data.draw(layers(kind).filter(lambda drawn: not has_dropout(drawn[0])), label="layer")
+    layer, in_shape = data.draw(layers(kind).filter(lambda drawn: not is_random(drawn[0])), label="layer")
     assert_like_torch(layer, in_shape, whole_groups(layer, n), seed, train)
 
 
@@ -230,7 +239,7 @@ def test_without_the_third_sweep_it_is_far_off(layer: Layer, shape: tuple[int, .
 def test_gradients_of_gradients_of_any_network(data: st.DataObject, n: int, seed: int):
     """s = <ddx, dx> for a random ddx: all of ds/dx, ds/ddy and ds/dp."""
     kinds = layers("Sequential", "Residual", "LayerNorm", "InstanceNorm", "MinibatchStddev", "Pack", second_order=True)
-    layer, shape = data.draw(kinds.filter(lambda drawn: not has_dropout(drawn[0])), label="layer")
+    layer, shape = data.draw(kinds.filter(lambda drawn: not is_random(drawn[0])), label="layer")
     ops = kernels.get_ops("numpy", dtype=np.float64)
     p, x = random_params(layer, shape, seed), random_inputs(shape, whole_groups(layer, n), seed)
     y, cache = layer.forward(ops, p, x)

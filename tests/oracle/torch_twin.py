@@ -157,7 +157,7 @@ def sequential(layer: ours.Sequential, p: Tensors, x: Any, train: bool) -> Any:
 
 
 def twin(layer: Layer, p: Tensors, x: Any, train: bool = True) -> Any:
-    """The output of `layer` for an x of nested tensors; Dropout, whose mask is ours alone, has no twin."""
+    """The output of `layer` for an x of nested tensors; random layers, whose numbers are ours alone, have no twin."""
     match layer:
         case ours.Dense():
             return dense(layer, p, x)

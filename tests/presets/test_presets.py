@@ -31,6 +31,11 @@ def conv(kernel: int, in_channels: int, out_channels: int, bias: bool = True) ->
     return (kernel * kernel * in_channels + bias) * out_channels
 
 
+def block(channels: int) -> int:
+    """A branch of two convolutions."""
+    return conv(3, channels, channels) + conv(3, channels, channels, bias=False)
+
+
 def norm(channels: int) -> int:
     """gamma and beta."""
     return 2 * channels
@@ -70,6 +75,12 @@ SIZES = {
         10**2 + dense(62 + 10 + 2, 1024, 7 * 7 * 128, bias=False) + norm(1024) + DCGAN_UPWARD,
         DCGAN_DOWNWARD + dense(7 * 7 * 128, 1024, bias=False) + norm(1024) + dense(1024, 1)
         + dense(1024, 128, bias=False) + norm(128) + dense(128, 10 + 2),
+    ),
+    "r3gan": (
+        dense(100, 7 * 7 * 128) + block(128) + conv(1, 128, 64) + block(64) + conv(1, 64, 32) + block(32)
+        + conv(1, 32, 1),
+        conv(1, 1, 32) + block(32) + conv(1, 32, 64) + block(64) + conv(1, 64, 128) + block(128)
+        + dense(7 * 7 * 128, 1),
     ),
     "lsgan": (
         dense(100, 128, 128, 128, PIXELS),
@@ -119,7 +130,7 @@ def test_images_of_every_size_divisible_by_4_are_made_and_judged(preset: str, sh
         assert logits(output).shape == (3, 1)
 
 
-@pytest.mark.parametrize("preset", ["mlp", "mlp-small"])
+@pytest.mark.parametrize("preset", ["mlp", "mlp-small", "r3gan"])
 def test_points_are_not_squashed(preset: str) -> None:
     generator = PRESETS[preset].networks(options(preset, (2,), 0.05))["generator"].layer
     p = generator.init(0, (100,))
@@ -176,7 +187,7 @@ def test_a_misspelt_preset_is_answered_with_all_names_and_the_nearest(name: str,
     [
         ("dcgan", (30, 28, 1), "batch", "dcgan cannot make images of 30x28x1: .* would give 28x28x1; .*divisible by 4"),
         ("lucic", (3, 3, 1), "layer", "lucic cannot make images of 3x3x1"),
-        ("dcgan", (2,), "batch", r"dcgan makes images; data of shape \(2,\) wants mlp or mlp-small"),
+        ("dcgan", (2,), "batch", r"dcgan makes images; data of shape \(2,\) wants mlp, mlp-small or r3gan"),
         ("dcgan", DIGITS, None, "dcgan needs a norm, one of batch, layer, none; got norm None"),
         ("dcgan", DIGITS, "group", "norm: expected one of batch, layer, none, got group"),
         ("mlp", DIGITS, "batch", "mlp has no choice of norm; got norm batch"),

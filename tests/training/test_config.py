@@ -16,11 +16,17 @@ from minigan.training.run_dir import RunDirectory
 FIELDS = [field.name for field in dataclasses.fields(TrainConfig)]
 EVERYTHING = TrainConfig(
     "infogan", "./faces", "/data", 64, 3, None, 2, 32, 2**62, "numpy", "minimax", 0.1, "adam", 1e-3, 1e-4, 2e-4,
-    "cosine",
-    0.1, 0.9, True, 0.0, False, 0.01, 0.4, 2, "r1", 0.5, 3, "spectral", 0.02, 1.5, 0.999, 17, 0.5, "none", 1, 0, 0, 5,
+    "cosine", 0.1, 0.9, True, 0.0, False, 0.01, 0.4, 2, "r1", 0.5, 3, 0.1, 100, "spectral", 0.02, 4, 2, 0.1, 50,
+    "cutout", 0.3, 1.5, 0.999, 17, 0.5, "none", 1, 0, 0, 5,
 )  # fmt: skip
 """Every field that can be set together with the others, none at its default."""
-OWNERS = {"momentum": {"optimizer": "sgd"}, "nesterov": {"optimizer": "sgd"}, "penalty_every": {"penalty": "r1"}}
+OWNERS = {
+    "momentum": {"optimizer": "sgd"},
+    "nesterov": {"optimizer": "sgd"},
+    "penalty_every": {"penalty": "r1"},
+    "penalty_weight_end": {"penalty": "r1", "penalty_weight_steps": 9},
+    "instance_noise_steps": {"instance_noise": 0.1},
+}
 """What a field needs beside it."""
 
 
@@ -87,11 +93,12 @@ def test_fields_that_are_too_many_or_missing(table: dict[str, Any], complaint: s
 
 WHOLE = {
     "steps": 1, "epochs": 1, "image_size": 1, "batch_size": 2, "seed": 0, "n_critic": 1, "latent_dim": 1,
-    "penalty_every": 1, "log_every": 1, "sample_every": 0, "checkpoint_every": 0, "keep_checkpoints": 1,
+    "penalty_every": 1, "pack": 1, "minibatch_stddev": 0, "instance_noise_steps": 0,
+    "log_every": 1, "sample_every": 0, "checkpoint_every": 0, "keep_checkpoints": 1,
 }  # fmt: skip
 """The least value of each."""
 ABOVE_0 = ("lr", "lr_g", "lr_d", "width")
-NOT_NEGATIVE = ("weight_decay", "weight_clip", "gradient_clip")
+NOT_NEGATIVE = ("weight_decay", "weight_clip", "gradient_clip", "instance_noise", "lecam", "penalty_weight_end")
 DECAYS = ("beta1", "beta2", "momentum", "ema")
 
 

@@ -1,0 +1,124 @@
+"""The cures that a configuration names, as the Trainer applies them: what changes on the way, and what is refused."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minigan import TrainConfig, Trainer
+from minigan.errors import UserError
+
+SHAPE = (8, 8, 1)
+SMALL: dict[str, Any] = {"width": 0.05, "backend": "numpy", "batch_size": 8, "latent_dim": 4}
+
+
+def images(n: int = 8) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-1, 1, (n, *SHAPE)).astype(np.float32)
+
+
+def test_instance_noise_falls_in_a_straight_line() -> None:
+    trainer = Trainer(TrainConfig("mlp", instance_noise=0.4, instance_noise_steps=4, **SMALL), SHAPE)
+    stds = []
+    for _ in range(6):
+        trainer.step(images())
+        stds.append(float(trainer.params_d["noise"]["std"][0]))
+    np.testing.assert_allclose(stds, [0.4, 0.3, 0.2, 0.1, 0, 0], rtol=1e-6, atol=1e-7)
+    constant = Trainer(TrainConfig("mlp", instance_noise=0.4, **SMALL), SHAPE)
+    for _ in range(2):
+        constant.step(images())
+    assert constant.params_d["noise"]["std"][0] == np.float32(0.4)
+
+
+def test_the_penaltys_weight_follows_half_a_cosine() -> None:
+    config = TrainConfig("r3gan", penalty_weight=2.0, penalty_weight_end=1.0, penalty_weight_steps=4, **SMALL)
+    algorithm = Trainer(config, SHAPE).algorithm
+    weights = [algorithm.penalised(step).penalty.weight for step in range(6)]
+    np.testing.assert_allclose(weights, [2, 1.5 + 0.5**1.5, 1.5, 1.5 - 0.5**1.5, 1, 1])
+
+
+def test_a_lazy_penalty_keeps_its_factor_on_the_way() -> None:
+    config = TrainConfig(
+        "r3gan", penalty_weight=2.0, penalty_weight_end=1.0, penalty_weight_steps=4, penalty_every=2, **SMALL
+    )
+    algorithm = Trainer(config, SHAPE).algorithm
+    weights = [getattr(algorithm.penalised(step).penalty, "weight", None) for step in range(5)]
+    assert weights == [pytest.approx(4), None, pytest.approx(3), None, pytest.approx(2)]
+
+
+def test_a_penalty_may_end_at_nothing() -> None:
+    config = TrainConfig("r3gan", penalty_weight_end=0.0, penalty_weight_steps=2, **SMALL)
+    trainer = Trainer(config, SHAPE)
+    for _ in range(4):
+        losses = trainer.step(images())
+    assert np.isfinite(losses.d)
+
+
+CURES: dict[str, dict[str, Any]] = {
+    "noise": {"instance_noise": 0.1, "instance_noise_steps": 3},
+    "augment": {"augment": "translation,cutout,brightness"},
+    "pack": {"pack": 4},
+    "stddev": {"minibatch_stddev": 4},
+    "lecam": {"lecam": 0.3},
+    "all": {
+        "instance_noise": 0.1, "augment": "cutout", "pack": 2, "minibatch_stddev": 2, "lecam": 0.3, "penalty": "r1+r2",
+        "weight_norm": "spectral",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("cure", CURES)
+@pytest.mark.parametrize("preset", ["mlp", "dcgan", "r3gan"])
+def test_training_goes_on_bit_for_bit_after_a_checkpoint(preset: str, cure: str, backend: str) -> None:
+    settings = {**SMALL, **CURES[cure], "backend": backend}
+    settings |= {"norm": "none"} if preset == "dcgan" else {}
+    settings |= {"weight_norm": "none"} if preset == "r3gan" else {}
+    trainer, other = (Trainer(TrainConfig(preset, **settings), SHAPE) for _ in range(2))
+    for _ in range(2):
+        trainer.step(images())
+    other.restore(trainer.checkpoint())
+    before = trainer.params_d.flat.copy()
+    for own in (trainer, other):
+        own.step(images())
+    assert trainer.skipped is None
+    assert not np.array_equal(trainer.params_d.flat, before)
+    for name, tensor in trainer.checkpoint().tensors.items():
+        np.testing.assert_array_equal(tensor, other.checkpoint().tensors[name], err_msg=name)
+
+
+def test_a_warm_step_needs_no_new_memory() -> None:
+    settings = {**SMALL, **CURES["all"], "preset": "dcgan", "norm": "none"}
+    trainer = Trainer(TrainConfig(**settings), SHAPE)
+    for _ in range(2):
+        trainer.step(images())
+    for player in trainer.players.values():
+        player.ops.workspace.freeze()
+    trainer.step(images())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pack": 3}, r"batch_size: 8 samples cannot be cut into groups of 3 \(pack 3\)$"),
+        ({"minibatch_stddev": 5}, r"batch_size: 8 samples cannot be cut into groups of 5 \(minibatch_stddev 5\)$"),
+        ({"pack": 2, "minibatch_stddev": 8}, r"groups of 16 \(pack 2 times minibatch_stddev 8\)$"),
+        ({"pack": 0}, "pack: expected a whole number of at least 1, got 0"),
+        ({"instance_noise": -0.1}, "instance_noise: expected a number of at least 0, got -0.1"),
+        ({"instance_noise_steps": 5}, "instance_noise_steps belongs to instance_noise, which is 0"),
+        ({"lecam": -1.0}, "lecam: expected a number of at least 0, got -1.0"),
+        ({"augment": "blur"}, "augment: DiffAugment: expected some of translation, cutout, brightness, got 'blur'"),
+        ({"penalty_weight_end": 0.1}, "penalty_weight_end and penalty_weight_steps go together: give both or neither"),
+        ({"penalty_weight_steps": 3}, "penalty_weight_end and penalty_weight_steps go together: give both or neither"),
+        (
+            {"preset": "r3gan", "weight_norm": "spectral"},
+            "weight_norm spectral: the discriminator's residual1/branch/conv2d2/W starts at 0",
+        ),
+        (
+            {"penalty_weight_end": 0.1, "penalty_weight_steps": 3},
+            "penalty_weight_end belongs to a penalty, and there is none",
+        ),
+    ],
+)
+def test_mistakes_are_told_before_the_run(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Trainer(TrainConfig(**{"preset": "mlp", **SMALL, **settings}), SHAPE)
