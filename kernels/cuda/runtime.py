@@ -14,9 +14,10 @@ without a word; here it is a TypeError that names the kernel and the argument.
 """
 
 import abc
+import contextlib
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -146,6 +147,20 @@ class Runtime(abc.ABC):
     @abc.abstractmethod
     def synchronize(self) -> None:
         """Wait for all launches; an error of one of them is raised here at the latest."""
+
+    def capture(self, step: Callable[[], None]) -> Graph:
+        """The launches that `step` makes, as a graph. They do not run now; if `step` raises, nothing is captured.
+
+        Everything that `step` touches has to exist before: run it once eagerly, in a workspace that is frozen then.
+        """
+        self.begin_capture()
+        try:
+            step()
+        except BaseException:
+            with contextlib.suppress(Exception):  # what has gone wrong already is what matters
+                self.end_capture()
+            raise
+        return self.end_capture()
 
     @abc.abstractmethod
     def begin_capture(self) -> None:
