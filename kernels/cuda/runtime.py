@@ -16,6 +16,7 @@ without a word; here it is a TypeError that names the kernel and the argument.
 import abc
 import contextlib
 import math
+import operator
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,6 +32,12 @@ from .source import FOLDER, Instance
 
 MOST_THREADS = 1024
 """Of a block."""
+
+MOST_ALONG = (1024, 1024, 64)
+"""Threads of a block along x, y, z."""
+
+MOST_BLOCKS = (2**31 - 1, 65535, 65535)
+"""Of a grid along x, y, z."""
 
 MOST_SHARED = 227 * 1024
 """Bytes of shared memory of a block, static and dynamic: what compute capability 9.0 has, the most there is."""
@@ -75,6 +82,9 @@ class Function(abc.ABC):
         """Grid and block as three ints each, after the checks that every runtime makes."""
         name, row = self.instance.expression, self.instance
         blocks, threads = _three(f"{name}: grid", grid), _three(f"{name}: block", block)
+        for what, sizes, most in (("grid", blocks, MOST_BLOCKS), ("block", threads, MOST_ALONG)):
+            if any(map(operator.gt, sizes, most)):
+                raise ValueError(f"{name}: {what} {sizes} has more than {most} along some axis")
         if math.prod(threads) > row.threads:
             raise ValueError(f"{name}: block {threads} has more than the {row.threads} threads of its row")
         if not 0 <= shared_bytes <= row.shared_bytes:

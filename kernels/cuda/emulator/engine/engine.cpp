@@ -45,26 +45,13 @@ static void poison_shared(size_t dynamic_bytes) {
   if (__start_mg_shared) memset(__start_mg_shared, 0xff, __stop_mg_shared - __start_mg_shared);
 }
 
-static bool refuse(const char* format, ...) __attribute__((format(printf, 1, 2)));
-static bool refuse(const char* format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(text, sizeof text, format, arguments);
-  va_end(arguments);
+// The other limits of a launch are checked in Python; how much static shared memory there is shows here.
+static bool too_much_shared(size_t dynamic_bytes) {
+  const size_t statics = __start_mg_shared ? __stop_mg_shared - __start_mg_shared : 0;
+  if (statics + dynamic_bytes <= MOST_SHARED) return false;
+  snprintf(text, sizeof text, "%zu bytes of static and %zu of dynamic shared memory, a block has at most %zu", statics,
+           dynamic_bytes, MOST_SHARED);
   return true;
-}
-
-static bool impossible(const Launch& launch) {
-  const unsigned* b = launch.block;
-  const unsigned* g = launch.grid;
-  const u64 count = (u64)b[0] * b[1] * b[2];
-  const size_t shared = launch.shared_bytes + (__start_mg_shared ? __stop_mg_shared - __start_mg_shared : 0);
-  if (b[2] > 64) return refuse("block (%u, %u, %u): z is at most 64", b[0], b[1], b[2]);
-  if (count > 1024) return refuse("block (%u, %u, %u) has %llu threads, at most 1024 are possible", b[0], b[1], b[2], count);
-  if (g[0] > 0x7fffffff || g[1] > 65535 || g[2] > 65535)
-    return refuse("grid (%u, %u, %u): x is at most 2147483647, y and z at most 65535", g[0], g[1], g[2]);
-  if (shared > MOST_SHARED) return refuse("%zu bytes of shared memory, at most %zu are possible", shared, MOST_SHARED);
-  return false;
 }
 
 static void prepare_fibers() {
@@ -109,7 +96,7 @@ static bool run_block(size_t dynamic_bytes) {
 
 // 0: done.  1: the launch was impossible.  2: a kernel failed.
 int run(const Launch* launch, void (*thread)(void* const*), void* const* arguments, bool checked) {
-  if (impossible(*launch)) return 1;
+  if (too_much_shared(launch->shared_bytes)) return 1;
   const Signals signals;
   kernel = thread, kernel_arguments = arguments;
   gridDim = {launch->grid[0], launch->grid[1], launch->grid[2]};
