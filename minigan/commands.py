@@ -79,7 +79,7 @@ def sample(
     from .training.files import atomic_write_bytes
     from .training.pictures import GRID_SIDE, grid_png, interpolation_png, latent_grid
     from .training.session import open_trained
-    from .viz import scatter_png
+    from .viz import scatter_png, sequences_png
 
     if count < 1:
         raise UserError(f"--count: expected at least 1, got {count}")
@@ -93,17 +93,19 @@ def sample(
         raise UserError(f"{target} exists; name another file with --out, or pass --overwrite")
     trainer = open_trained(path)
     trainer.labels(1, label)
-    images = len(trainer.data_shape) == 3
-    if interpolate and not images:
-        raise UserError(f"--interpolate is for images; {path} makes points of shape {trainer.data_shape}")
+    kind = {1: "points", 2: "sequences", 3: "images"}[len(trainer.data_shape)]
+    trainer.require_prior()
+    if interpolate and kind != "images":
+        raise UserError(f"--interpolate is for images; {path} makes {kind} of shape {trainer.data_shape}")
     if interpolate:
         picture = interpolation_png(trainer, max(1, count // GRID_SIDE), GRID_SIDE, seed, label)
-    elif images and trainer.classes is not None and label is None:
+    elif kind == "images" and trainer.classes is not None and label is None:
         columns = max(1, count // trainer.classes)
         picture = grid_png(trainer.generate(*latent_grid(trainer, columns, seed), seed), columns)
     else:
         samples = trainer.sample(count, seed, label)
-        picture = grid_png(samples) if images else scatter_png(samples)
+        draw = {"images": grid_png, "points": scatter_png, "sequences": sequences_png}
+        picture = draw[kind](samples)  # type: ignore[operator]
     atomic_write_bytes(target, picture)
     print(target)
     return 0
@@ -127,19 +129,23 @@ def presets(name: str, data: str, width: float) -> int:
     recipe = preset.recipe
     networks = preset.networks(Options(SHAPES[data], recipe.latent_dim, width, recipe.norm, CLASSES.get(data)))
     print(f"{preset.name}: {preset.summary}\nsource: {preset.source}")
-    settings = {"loss": recipe.loss, "optimizer": recipe.optimizer, "lr": recipe.lr}
+    settings: dict[str, object] = {} if recipe.loss is None else {"loss": recipe.loss}
+    settings |= {} if recipe.reconstruction is None else {"reconstruction": recipe.reconstruction}
+    settings |= {} if recipe.divergence_weight is None else {"weight of the divergence": recipe.divergence_weight}
+    settings |= {"optimizer": recipe.optimizer, "lr": recipe.lr}
     settings |= {} if recipe.lr_g is None else {"lr of the generator": recipe.lr_g}
     settings |= {"batch size": recipe.batch_size}
     if recipe.optimizer == "adam":
         settings |= {"betas": f"{recipe.beta1}, {recipe.beta2}"}
-    settings |= {"discriminator updates per generator update": recipe.n_critic, "epochs": recipe.epochs}
+    settings |= {} if recipe.n_critic is None else {"discriminator updates per generator update": recipe.n_critic}
+    settings |= {"epochs": recipe.epochs}
     clip = TrainConfig(preset.name).resolved().weight_clip
     settings |= {"weight clip": clip} if clip else {}
-    if recipe.penalty != NO_PENALTY:
-        settings |= {"penalty": recipe.penalty, "penalty weight": get_penalty(recipe.penalty).weight}
+    if recipe.penalty not in (None, NO_PENALTY):
+        settings |= {"penalty": recipe.penalty, "penalty weight": get_penalty(str(recipe.penalty)).weight}
     if recipe.auxiliary_weight is not None and preset.auxiliary is not None:
         settings |= {f"weight of the {preset.auxiliary.name} term": recipe.auxiliary_weight}
-    settings |= {"weight norm": recipe.weight_norm} if recipe.weight_norm != "none" else {}
+    settings |= {"weight norm": recipe.weight_norm} if recipe.weight_norm not in (None, "none") else {}
     print("recipe: " + "; ".join(f"{key} {value}" for key, value in settings.items()) + "\n")
     tables = (table(player, *network, recipe.batch_size) for player, network in networks.items())
     print("\n\n".join(tables))

@@ -20,7 +20,7 @@ LEVELS = (
     {"initializers", "data", "metrics", "viz"},
     {"params"},
     {"layer", "condition"},
-    {"layers", "losses", "auxiliary", "optim", "penalties", "spectral_norm"},
+    {"layers", "losses", "auxiliary", "reconstruction", "optim", "penalties", "spectral_norm"},
     {"lecam"},
     {"presets", "gradcheck", "summary", "testing"},
     {"training"},

@@ -3,6 +3,7 @@
 from difflib import get_close_matches
 
 from ..errors import UserError
+from .autoencoders import AAE, AUTOENCODER, VAE
 from .conditional import ACGAN, CGAN, CGAN_CONCAT, INFOGAN
 from .convolutional import DCGAN, LSGAN, LUCIC, SNGAN, WGAN_GP
 from .dense import DENSE_WIDE, MLP, MLP_SMALL
@@ -26,6 +27,9 @@ PRESETS: dict[str, Preset] = {
         LSGAN,
         LUCIC,
         DENSE_WIDE,
+        AUTOENCODER,
+        VAE,
+        AAE,
     )
 }
 ALIASES = {"wgan": "mlp-small"}

@@ -20,7 +20,7 @@ from ..layers import (
     Sequential,
     Upsample2d,
 )
-from .convolutional import dcgan_features, dcgan_generator, quarter
+from .convolutional import dcgan_features, dcgan_generator, flat_size, quarter
 from .preset import Networks, Options, Preset, Recipe, adversaries, norm_layers
 
 EMBEDDED = 50
@@ -83,7 +83,7 @@ def _infogan(options: Options) -> Networks:
         Conv2d(narrow, wide, 4, stride=2, bias=norm == "none"),
         *norm_layers(norm, wide, "leaky_relu"),
         Flatten(),
-        Dense(-(-options.data_shape[0] // 4) * -(-options.data_shape[1] // 4) * wide, hidden, bias=norm == "none"),
+        Dense(flat_size(options, wide), hidden, bias=norm == "none"),
         *norm_layers(norm, hidden, "leaky_relu"),
         Fork(Dense(hidden, 1), Sequential(*teller, Dense(small, CATEGORIES + CODES))),
     )

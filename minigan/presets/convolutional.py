@@ -23,6 +23,11 @@ def quarter(options: Options) -> tuple[int, int]:
     return pair((max(height // 4, 1), max(width // 4, 1)), "image size/4")
 
 
+def flat_size(options: Options, channels: int) -> int:
+    """Numbers in the feature map of an image after two strided convolutions."""
+    return -(-options.data_shape[0] // 4) * -(-options.data_shape[1] // 4) * channels
+
+
 def dcgan_generator(options: Options, inputs: int) -> list[Layer]:
     """From `inputs` features to an image."""
     (height, width), channels = quarter(options), options.data_shape[2]
@@ -46,7 +51,7 @@ def dcgan_features(options: Options, channels: int) -> tuple[list[Layer], int]:
         *norm_layers(options.norm, wide, "leaky_relu"),
         Flatten(),
     ]
-    return layers, -(-options.data_shape[0] // 4) * -(-options.data_shape[1] // 4) * wide
+    return layers, flat_size(options, wide)
 
 
 def _dcgan(options: Options) -> Networks:
@@ -92,7 +97,7 @@ def _lucic(options: Options) -> Networks:
         Conv2d(narrow, wide, 4, stride=2, bias=bias),
         *norm_layers(norm, wide, "leaky_relu"),
         Flatten(),
-        Dense(-(-options.data_shape[0] // 4) * -(-options.data_shape[1] // 4) * wide, hidden, bias=bias),
+        Dense(flat_size(options, wide), hidden, bias=bias),
         *norm_layers(norm, hidden, "leaky_relu"),
         Dense(hidden, 1),
     )

@@ -31,10 +31,12 @@ class Recipe:
     """How a preset trains unless the user says otherwise; each field is one of the configuration.
 
     `norm` None: the preset has no choice of norm. `beta1`, `beta2` None: its optimizer is not Adam. `lr_g` None: G
-    learns at `lr`, as D does. `penalty_weight` None: it has no penalty. `auxiliary_weight` None: D has one head.
+    learns at `lr`, as D does. `penalty_weight` None: it has no penalty. `auxiliary_weight` None: D has one head. `loss`
+    and `weight_norm` None: there is no D; `n_critic` and `penalty` None: there is no GAN of samples. `reconstruction`
+    None: there is no autoencoder; `divergence_weight` None: no variational one.
     """
 
-    loss: str
+    loss: str | None
     optimizer: str
     lr: float
     batch_size: int = 64
@@ -43,12 +45,14 @@ class Recipe:
     lr_g: float | None = None
     beta1: float | None = ADAM_BETAS[0]
     beta2: float | None = ADAM_BETAS[1]
-    n_critic: int = 1
+    n_critic: int | None = 1
     norm: str | None = None
-    penalty: str = NO_PENALTY
+    penalty: str | None = NO_PENALTY
     penalty_weight: float | None = None
-    weight_norm: str = "none"
+    weight_norm: str | None = "none"
     auxiliary_weight: float | None = None
+    reconstruction: str | None = None
+    divergence_weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,8 @@ class Preset:
             SHIFT_INVARIANT_LOSSES.
         condition: what its generator is told beside z: "labels" of the data, "codes" drawn at random, None for nothing.
         auxiliary: what its discriminator has to tell of a sample.
+        algorithm: how it learns: "adversarial", "autoencoder", "vae" or "aae" (`minigan.training`).
+        maker: the player whose network makes samples.
     """
 
     name: str
@@ -126,10 +132,12 @@ class Preset:
     source: str
     build: Callable[[Options], Networks]
     recipe: Recipe
-    last_bias: str
+    last_bias: str = ""
     takes_points: bool = False
     condition: str | None = None
     auxiliary: Auxiliary | None = None
+    algorithm: str = "adversarial"
+    maker: str = "generator"
 
     def networks(self, options: Options) -> Networks:
         """The networks, checked to fit together.
@@ -148,10 +156,10 @@ class Preset:
         if self.condition == LABELS and options.classes is None:
             raise UserError(f"{self.name} learns from labels, and the data has none")
         networks = self.build(options)
-        made = networks["generator"].layer.spec(networks["generator"].in_shape)[0]
+        made = networks[self.maker].layer.spec(networks[self.maker].in_shape)[0]
         if made != options.data_shape:
             raise UserError(
-                f"{self.name} cannot make images of {'x'.join(map(str, options.data_shape))}: its generator doubles "
+                f"{self.name} cannot make images of {'x'.join(map(str, options.data_shape))}: its {self.maker} doubles "
                 f"the size twice and would give {'x'.join(map(str, made))}; use a height and width divisible by 4"
             )
         for network in networks.values():
@@ -160,7 +168,7 @@ class Preset:
 
     def zero_gradient(self, loss: str) -> tuple[str, ...]:
         """Discriminator parameters whose gradient is zero by construction under this loss."""
-        return (self.last_bias,) if loss in SHIFT_INVARIANT_LOSSES else ()
+        return (self.last_bias,) if self.last_bias and loss in SHIFT_INVARIANT_LOSSES else ()
 
 
 def norm_layers(norm: str | None, channels: int, activation: str) -> list[Layer]:

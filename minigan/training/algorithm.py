@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeAlias
 
+from kernels import Ops
 from kernels.types import Array
 
 from ..layer import Layer, Note, Params
@@ -59,11 +60,13 @@ class Algorithm(ABC):
     Attributes:
         losses: named tuple type of what a step returns, None for a loss whose update was not due.
         maker: name of the player whose network turns latents into samples.
+        has_prior: whether latents drawn from N(0, I) make samples, or codes of data alone.
         updates: in the order of a step.
     """
 
     losses: Any
     maker: str
+    has_prior = True
     updates: tuple[Update, ...]
 
     @abstractmethod
@@ -73,6 +76,10 @@ class Algorithm(ABC):
     def conditions(self, labels: Array | None, seed: int) -> Any:
         """What the maker is told beside its latents (N, Z) for samples of `labels` (N,); None for nothing."""
         return None
+
+    def samples(self, ops: Ops, made: Array) -> Array:
+        """Samples, from what the maker's network puts out."""
+        return made
 
     def tensors(self) -> dict[str, Array]:
         """What a checkpoint must hold beside the players, by name."""

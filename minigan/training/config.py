@@ -13,11 +13,19 @@ from ..losses import get_loss
 from ..optim import OPTIMIZERS, SCHEDULES
 from ..penalties import PENALTIES, get_penalty
 from ..presets import ADAM_BETAS, NO_AUGMENT, NO_PENALTY, WEIGHT_NORMS, Preset, get_preset
+from ..reconstruction import RECONSTRUCTIONS
 from .stability import check_stability
 
 WASSERSTEIN_CLIP = 0.01
 """A Wasserstein critic without bound on its slope grows without end; Arjovsky et al. 2017 clip its weights to this. A
 gradient penalty or spectral normalisation bounds the slope itself."""
+
+OF_A_DISCRIMINATOR = ("loss", "label_smoothing", "lr_g", "lr_d", "weight_norm", "weight_clip")
+OF_A_GAN = (
+    "n_critic", "penalty", "penalty_weight", "penalty_every", "penalty_weight_end", "penalty_weight_steps", "pack",
+    "minibatch_stddev", "instance_noise", "instance_noise_steps", "augment", "lecam",
+)  # fmt: skip
+"""What only presets take whose discriminator judges anything, and samples."""
 
 SMALLEST_BATCH = 2  # batch statistics of one sample are degenerate
 
@@ -73,6 +81,10 @@ class TrainConfig:
     """sgd with Nesterov's look-ahead."""
     weight_decay: float = 0.0
     """Decoupled: every update shrinks the weights by lr times this."""
+    reconstruction: str | None = None
+    """What an autoencoder lowers: squared-error or cross-entropy, both sums over the pixels."""
+    divergence_weight: float | None = None
+    """Of the codes' divergence from N(0, I) beside the reconstruction (vae); above 1 it is a beta-VAE."""
     auxiliary_weight: float | None = None
     """Of what the discriminator has to tell beside the game: the class (acgan) or the codes (infogan)."""
     n_critic: int | None = None
@@ -143,7 +155,7 @@ class TrainConfig:
             if getattr(self, name) is None:
                 filled[name] = (value if recipe[name] is None else recipe[name]) if adam else None
         penalty = self.penalty or recipe["penalty"]
-        if self.weight_clip is None:
+        if self.weight_clip is None and recipe["loss"] is not None:
             bounded = penalty != NO_PENALTY or (self.weight_norm or recipe["weight_norm"]) == "spectral"
             clipped = (self.loss or recipe["loss"]) == "wasserstein" and not bounded
             filled["weight_clip"] = WASSERSTEIN_CLIP if clipped else 0.0
@@ -160,6 +172,7 @@ class TrainConfig:
 
     def _check(self, preset: Preset) -> None:
         """Raise UserError for the first value that makes no sense."""
+        self._check_kind(preset)
         if self.steps is not None and self.epochs is not None:
             raise UserError(f"give steps or epochs, not both (got {self.steps} and {self.epochs})")
         at_least = {
@@ -190,9 +203,7 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise UserError(f"{name}: expected a number above 0, got {value}")
-        if preset.auxiliary is None and self.auxiliary_weight is not None:
-            raise UserError(f"auxiliary_weight: the discriminator of {preset.name} has but one head")
-        not_negative = ("weight_decay", "weight_clip", "gradient_clip", "auxiliary_weight")
+        not_negative = ("weight_decay", "weight_clip", "gradient_clip", "auxiliary_weight", "divergence_weight")
         for name in (*not_negative, "instance_noise", "lecam", "penalty_weight_end"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < float("inf"):
@@ -201,9 +212,14 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise UserError(f"{name}: expected a number in [0, 1), got {value}")
-        named = (("optimizer", OPTIMIZERS), ("schedule", tuple(SCHEDULES)), ("weight_norm", WEIGHT_NORMS))
+        named = (
+            ("optimizer", OPTIMIZERS),
+            ("schedule", tuple(SCHEDULES)),
+            ("weight_norm", WEIGHT_NORMS),
+            ("reconstruction", tuple(RECONSTRUCTIONS)),
+        )
         for name, choices in named:
-            if getattr(self, name) not in choices:
+            if getattr(self, name) not in (None, *choices):
                 raise UserError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if self.channels not in (None, 1, 3):
             raise UserError(f"channels: expected 1 or 3, got {self.channels}")
@@ -213,13 +229,14 @@ class TrainConfig:
                     raise UserError(f"{name} belongs to {owner}, the optimizer is {self.optimizer}")
         if self.nesterov and not self.momentum:
             raise UserError("nesterov needs a momentum above 0")
-        try:
-            get_loss(str(self.loss), self.label_smoothing)
-        except ValueError as error:
-            raise UserError(str(error)) from None
-        if self.penalty == NO_PENALTY and (self.penalty_weight is not None or self.penalty_every != 1):
+        if self.loss is not None:
+            try:
+                get_loss(self.loss, self.label_smoothing)
+            except ValueError as error:
+                raise UserError(str(error)) from None
+        if self.penalty in (None, NO_PENALTY) and (self.penalty_weight is not None or self.penalty_every != 1):
             raise UserError("penalty_weight and penalty_every belong to a penalty, and there is none: leave them out")
-        if self.penalty != NO_PENALTY:
+        if self.penalty not in (None, NO_PENALTY):
             try:
                 weight = self.penalty_weight
                 get_penalty(str(self.penalty), None if weight is None else weight * self.penalty_every)
@@ -228,6 +245,23 @@ class TrainConfig:
         check_stability(self)
         if preset.recipe.norm is None and self.norm is not None:
             raise UserError(f"norm: {preset.name} has no choice of norm, got {self.norm}")
+
+    def _check_kind(self, preset: Preset) -> None:
+        """Raise UserError for the first value that belongs to another kind of preset."""
+        if preset.auxiliary is None and self.auxiliary_weight is not None:
+            raise UserError(f"auxiliary_weight: the discriminator of {preset.name} has but one head")
+        if preset.recipe.reconstruction is None and self.reconstruction is not None:
+            raise UserError(f"reconstruction: {preset.name} is no autoencoder")
+        if preset.recipe.divergence_weight is None and self.divergence_weight is not None:
+            raise UserError(f"divergence_weight: {preset.name} is no variational autoencoder")
+        refused: tuple[str, ...] = () if preset.algorithm == "adversarial" else OF_A_GAN
+        reason = "has a discriminator of codes alone"
+        if preset.recipe.loss is None:
+            refused, reason = OF_A_DISCRIMINATOR + OF_A_GAN, "has no discriminator"
+        defaults = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
+        for name in refused:
+            if getattr(self, name) != defaults[name]:
+                raise UserError(f"{name}: {preset.name} {reason}, got {getattr(self, name)}")
 
     def to_dict(self) -> dict[str, Any]:
         """For config.toml: the fields by name, without those that are None."""

@@ -136,14 +136,15 @@ def _prepare(config: TrainConfig) -> tuple[Trainer, Batches]:
 def _train(run: RunDirectory, trainer: Trainer, batches: Batches) -> int:
     """Run the loop; 0 when it got to its end, 130 after Ctrl-C. The caller holds the run's lock."""
     assert trainer.total_steps is not None
+    sizes = " + ".join(f"{player.params.count:,}" for player in trainer.players.values())
     with (
         stop_on_signals() as stop,
         progress(trainer.steps_done, trainer.total_steps) as shown,
         telling(shown.compiling),
     ):
         shown.message(
-            f"{trainer.config.preset} on {batches.dataset.name}: {trainer.params_g.count:,} + "
-            f"{trainer.params_d.count:,} parameters, steps {trainer.steps_done} to {trainer.total_steps}, {run.path}"
+            f"{trainer.config.preset} on {batches.dataset.name}: {sizes} parameters, steps {trainer.steps_done} to "
+            f"{trainer.total_steps}, {run.path}"
         )
         train(trainer, batches, run, Pictures(run, trainer, batches.dataset), shown, stop)
     return stop.exit_code if trainer.steps_done < trainer.total_steps else 0

@@ -1,5 +1,6 @@
 """The Trainer: a preset that learns batch by batch. What a run adds (files, progress) is in `minigan.training.loop`."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,20 @@ from ..optim import MovingAverage
 from ..params import ParamSet
 from ..presets import CODES, LABELS, Network, Options, fitted_networks, get_preset
 from .adversarial import Adversarial
-from .algorithm import Batch, Outcome, Update
+from .algorithm import Algorithm, Batch, Outcome, Update
+from .autoencoding import AdversarialAutoencoder, PlainAutoencoder, VariationalAutoencoder
 from .checkpoint import Checkpoint, check_matches, restore
 from .config import TrainConfig
 from .player import Player
 from .stability import fittings
+
+ALGORITHMS: dict[str, Callable[[TrainConfig, Mapping[str, Player]], Algorithm]] = {
+    "adversarial": Adversarial,
+    "autoencoder": PlainAutoencoder,
+    "vae": VariationalAutoencoder,
+    "aae": AdversarialAutoencoder,
+}
+"""By the names that presets use."""
 
 SAMPLE_BATCH = 256  # images made at a time, so that a large sample needs no large workspace
 
@@ -70,7 +80,7 @@ class Trainer:
         self.classes = {LABELS: classes, CODES: CATEGORIES}.get(preset.condition or "")
         self._rng = CounterRng(config.seed)
         self.players = {name: self._player(name, network) for name, network in networks.items()}
-        self.algorithm = Adversarial(config, self.players)
+        self.algorithm = ALGORITHMS[preset.algorithm](config, self.players)
         maker = self.players[self.algorithm.maker]
         self.average = MovingAverage(maker.params, config.ema) if config.ema else None
         self._sampling = kernels.get_ops(config.backend, seed=config.seed)
@@ -203,9 +213,33 @@ class Trainer:
         Of a conditional preset they are all of `label`, or of each in turn.
 
         Raises:
-            UserError: a label out of range, or for a preset that takes none.
+            UserError: a label out of range, or for a preset that takes none; or the preset has nothing to draw from.
         """
+        self.require_prior()
         return self.generate(self.latents(count, seed), self.labels(count, label), seed)
+
+    def require_prior(self) -> None:
+        """Raise UserError for a preset that has learnt no distribution of latents."""
+        if not self.algorithm.has_prior:
+            raise UserError(f"{self.config.preset} learns no distribution to draw from; vae and aae do")
+
+    def encode(self, x: Array) -> Array:
+        """Codes (N, Z) of data (N, *data_shape), in eval mode; a variational encoder's means.
+
+        Raises:
+            UserError: the preset has no encoder.
+        """
+        if not isinstance(self.algorithm, PlainAutoencoder):
+            raise UserError(f"{self.config.preset} has no encoder")
+        ops, encoder = self._sampling, self.players["encoder"]
+        codes = np.empty((len(x), int(self.config.latent_dim or 0)), np.float32)
+        for start in range(0, len(x), SAMPLE_BATCH):
+            ops.workspace.reset()
+            output, _ = encoder.network.forward(
+                ops, encoder.params, ops.to_device(x[start : start + SAMPLE_BATCH]), train=False
+            )
+            codes[start : start + SAMPLE_BATCH] = ops.to_host(self.algorithm.code(ops, output))
+        return codes
 
     def labels(self, count: int, label: int | None = None) -> Array | None:
         """`count` times the label, or 0, 1, 2 ... in turn; None for a preset that takes none."""
@@ -232,7 +266,7 @@ class Trainer:
             ops.workspace.reset()
             given = sliced(told(np.ascontiguousarray(z), y), start, start + SAMPLE_BATCH)
             made, _ = maker.network.forward(ops, params, mapped(ops.to_device, given), train=False)
-            images[start : start + SAMPLE_BATCH] = ops.to_host(made)
+            images[start : start + SAMPLE_BATCH] = ops.to_host(self.algorithm.samples(ops, made))
         return images.clip(-1, 1) if len(self.data_shape) == 3 else images
 
     def checkpoint(self) -> Checkpoint:

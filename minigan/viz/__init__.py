@@ -8,5 +8,15 @@ from .curves import loss_curves_png
 from .grids import image_grid, png
 from .interpolate import interpolation_latents, slerp
 from .points import scatter_png
+from .sequences import sequences_png
 
-__all__ = ["gif", "image_grid", "interpolation_latents", "loss_curves_png", "png", "scatter_png", "slerp"]
+__all__ = [
+    "gif",
+    "image_grid",
+    "interpolation_latents",
+    "loss_curves_png",
+    "png",
+    "scatter_png",
+    "sequences_png",
+    "slerp",
+]

@@ -56,6 +56,16 @@ MISTAKES = {
     "train lsgan --label-smoothing 0.1": "label smoothing goes with minimax and non-saturating only",
     "train cgan --data ring": r"cgan makes images; data of shape \(2,\) wants mlp, mlp-small or r3gan",
     "train mlp --auxiliary-weight 1": "auxiliary_weight: the discriminator of mlp has but one head",
+    "train vae --loss hinge": "loss: vae has no discriminator, got hinge",
+    "train vae --n-critic 2": "n_critic: vae has no discriminator, got 2",
+    "train autoencoder --penalty r1": "penalty: autoencoder has no discriminator, got r1",
+    "train aae --pack 2": "pack: aae has a discriminator of codes alone, got 2",
+    "train aae --penalty r1": "penalty: aae has a discriminator of codes alone, got r1",
+    "train dcgan --reconstruction squared-error": "reconstruction: dcgan is no autoencoder",
+    "train vae --reconstruction l1": "reconstruction: expected one of squared-error, cross-entropy, got 'l1'",
+    "train autoencoder --divergence-weight 2": "divergence_weight: autoencoder is no variational autoencoder",
+    "train vae --divergence-weight -1": "divergence_weight: expected a number of at least 0, got -1.0",
+    "train vae --data ring": r"vae makes images; data of shape \(2,\) wants mlp",
     "train acgan --auxiliary-weight -1": "auxiliary_weight: expected a number of at least 0, got -1.0",
     "train dcgan --penalty r1": "penalty r1: discriminator, batchnorm1: BatchNorm couples the samples",
     "train mlp --penalty r1 --penalty-weight -1": "penalty weight: expected a number above 0 and below 1e\\+06, got -1",
@@ -316,6 +326,13 @@ def test_a_label_for_a_run_without_labels_and_one_out_of_range(refused: Refused,
     assert refused("sample", tmp_path / "cgan", "--label", 10) == "label: expected 0 to 9, got 10"
     assert refused("sample", tmp_path / "cgan", "--label", -1) == "label: expected 0 to 9, got -1"
     assert "Error parsing --label" in refused("sample", tmp_path / "cgan", "--label", "seven")
+
+
+def test_an_autoencoder_has_nothing_to_draw_from(refused: Refused, tmp_path: Path) -> None:
+    session.start(TrainConfig("autoencoder", batch_size=4, width=0.02, latent_dim=4, steps=1), tmp_path / "run")
+    for flags in ((), ("--interpolate",)):
+        line = refused("sample", tmp_path / "run", *flags)
+        assert line == "autoencoder learns no distribution to draw from; vae and aae do"
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conditions import GANS
 from hypothesis import given, settings
 
 import kernels
@@ -47,7 +48,7 @@ def test_nothing_fitted_changes_nothing() -> None:
         np.testing.assert_array_equal(p.flat, own.flat)
 
 
-@pytest.mark.parametrize("preset", [name for name, preset in PRESETS.items() if preset.condition is None])
+@pytest.mark.parametrize("preset", [name for name, preset in GANS.items() if preset.condition is None])
 def test_each_goes_to_its_place_and_the_networks_own_layers_keep_their_names(preset: str) -> None:
     _, plain = networks(preset, Fittings())
     generator, fitted = networks(preset, EVERYTHING)

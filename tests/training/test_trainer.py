@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conditions import GANS
 
 import kernels
 from kernels.types import Array
@@ -44,7 +45,7 @@ def equal(a: list[Array], b: list[Array]) -> bool:
     ("preset", "norm"),
     [
         (name, norm)
-        for name, preset in PRESETS.items()
+        for name, preset in GANS.items()
         for norm in (NORMS if preset.recipe.norm else (None,))
         if norm != "batch" or preset.recipe.penalty == NO_PENALTY
     ],

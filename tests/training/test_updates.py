@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from conditions import CLASSES, random_condition
+from conditions import CLASSES, GANS, random_condition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +23,7 @@ from minigan.training.updates import DiscriminatorStep, Gan, GeneratorStep, d_gr
 LATENT = 5
 WIDTHS = {"dense-wide": 0.001, "mlp": 0.05, "mlp-small": 0.05}
 NETWORKS = [
-    (name, norm) for name, preset in PRESETS.items() for norm in (NORMS if preset.recipe.norm is not None else (None,))
+    (name, norm) for name, preset in GANS.items() for norm in (NORMS if preset.recipe.norm is not None else (None,))
 ]
 EVERY_NETWORK = pytest.mark.parametrize(("preset", "norm"), NETWORKS)
 
