@@ -190,38 +190,41 @@ static bool ordered(const Event& event) {
   return block_acquired && block_released[next - block_starts.begin() - 1];
 }
 
-static void check_cell(const Access& access, const Region& region, Cell& cell, unsigned char bytes) {
-  const bool in_shared = region.argument < 0;
-  const bool fresh = in_shared && cell.write.interval < block_starts.back();  // what is there is an earlier block's
-  if (fresh) cell.write = Event{};
-  if (cell.copies) fail(site_of(access.instruction), "%s %s, into which an asynchronous copy is under way", access.writes ? "writes" : "reads", place(region, access.address));
-  if (!access.writes && in_shared && !cell.write.interval)
-    fail(site_of(access.instruction), "reads %s, which no thread has written", place(region, access.address));
-  if (cell.write.interval && (cell.write.bytes & bytes) && !(access.atomic && cell.write.atomic) && !ordered(cell.write))
-    tell_race(access, region, cell.write, true);
-  const Event event{interval, access.instruction, (unsigned short)current->id, current->clock[current->lane], bytes, access.atomic};
-  if (access.writes) {
-    for (Event& read : cell.read) {
-      if (in_shared && read.interval < block_starts.back()) read = Event{};
-      if (read.interval && (read.bytes & bytes) && !ordered(read)) tell_race(access, region, read, false);
-    }
-    const bool same = cell.write.interval == interval && cell.write.thread == current->id && cell.write.atomic == access.atomic;
-    const unsigned char earlier = same ? cell.write.bytes : 0;
-    cell.write = event;
-    cell.write.bytes |= earlier;
-    return;
-  }
-  // Of two kept reads one is replaced: the own one, else one of an earlier interval, else one of the own warp.
+// For a read, which of the two that are kept is given up: one that is ordered before this one, since whoever races with
+// it races with this one, too; else one of the own warp, so that readers of two warps are kept where there are such.
+static Event& given_up(Cell& cell) {
   Event& a = cell.read[0];
   Event& b = cell.read[1];
-  const int warp = current->warp;
-  Event& old = a.interval == interval && a.thread == current->id   ? a
-               : b.interval == interval && b.thread == current->id ? b
-               : a.interval != interval                            ? a
-               : b.interval != interval                            ? b
-               : a.thread / 32 == warp && b.thread / 32 != warp    ? a
-                                                                   : b;
-  old = event;
+  if (!a.interval || ordered(a)) return a;
+  if (!b.interval || ordered(b)) return b;
+  return a.thread / 32 == current->warp && b.thread / 32 != current->warp ? a : b;
+}
+
+static void check_cell(const Access& access, const Region& region, Cell& cell, unsigned char bytes) {
+  const bool in_shared = region.argument < 0;
+  if (in_shared)  // what is there is an earlier block's
+    for (Event* event : {&cell.write, &cell.read[0], &cell.read[1]})
+      if (event->interval < block_starts.back()) *event = Event{};
+  if (cell.copies)
+    fail(site_of(access.instruction), "%s %s, into which an asynchronous copy is under way", access.writes ? "writes" : "reads",
+         place(region, access.address));
+  if (!access.writes && in_shared && !cell.write.interval)
+    fail(site_of(access.instruction), "reads %s, which no thread has written", place(region, access.address));
+  auto races_with = [&](const Event& event) {
+    const bool both_atomic = access.atomic && event.atomic;
+    return event.interval && (event.bytes & bytes) && !both_atomic && !ordered(event);
+  };
+  if (races_with(cell.write)) tell_race(access, region, cell.write, true);
+  Event event{interval, access.instruction, (unsigned short)current->id, current->clock[current->lane], bytes, access.atomic};
+  if (!access.writes) {
+    given_up(cell) = event;
+    return;
+  }
+  for (const Event& read : cell.read)
+    if (races_with(read)) tell_race(access, region, read, false);
+  const Event& before = cell.write;  // of one thread that writes a word in parts all parts count
+  if (before.interval == interval && before.thread == current->id && before.atomic == access.atomic) event.bytes |= before.bytes;
+  cell.write = event;
 }
 
 static void check(const Access& access) {
