@@ -22,8 +22,14 @@ RUNS = Path("runs")
 HARMLESS = {"steps", "epochs", "data_dir", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints"}
 """What may change on the way without changing what is learned; a schedule other than constant depends on the total."""
 
-NEWER_FIELDS = {"penalty": "none", "penalty_every": 1, "weight_norm": "none"}
+NEWER_FIELDS = {field.name: field.default for field in dataclasses.fields(TrainConfig) if field.name != "preset"}
+NEWER_FIELDS |= {"penalty": "none", "weight_norm": "none"}
 """What a run did that was recorded before there was a choice."""
+
+LASTING = ("weight_norm", "pack", "minibatch_stddev")
+"""What cannot change on the way, since other weights or vectors belong to it."""
+LASTING_IF_ANY = ("instance_noise", "lecam")
+"""What has a state, or none where it is 0."""
 
 
 def start(config: TrainConfig, out: Path | None = None, overwrite: bool = False) -> tuple[RunDirectory, int]:
@@ -54,6 +60,7 @@ def resume(path: Path, steps: int | None = None, data_dir: str | None = None) ->
         newest = latest(run.checkpoints)
         if newest is not None:
             checkpoint = load_checkpoint(newest)
+            _refuse_changes(checkpoint, trainer.config)
             trainer.restore(checkpoint)
             _tell_changes(checkpoint, trainer.config)
         assert trainer.total_steps is not None
@@ -111,6 +118,18 @@ def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     return dataclasses.replace(config, data=data, data_dir=data_dir)
 
 
+def _refuse_changes(checkpoint: Checkpoint, config: TrainConfig) -> None:
+    """Raise UserError if config.toml asks for something that the run's tensors are not for."""
+    now, then = config.to_dict(), NEWER_FIELDS | checkpoint.config
+    for name in (*LASTING, *LASTING_IF_ANY):
+        before, after = then[name], now[name]
+        if before != after and (name in LASTING or not (before and after)):
+            raise UserError(
+                f"{name} was {before} up to step {checkpoint.step} and cannot become {after} within a run: "
+                "set it back, or start a new run"
+            )
+
+
 def _tell_changes(checkpoint: Checkpoint, config: TrainConfig) -> None:
     """A line on stderr if config.toml no longer says what the run was trained with so far."""
     now = config.to_dict()
@@ -118,6 +137,9 @@ def _tell_changes(checkpoint: Checkpoint, config: TrainConfig) -> None:
     harmless = HARMLESS if config.schedule == "constant" else HARMLESS - {"steps", "epochs"}
     names = sorted((set(now) | set(then)) - harmless)
     changes = [f"{name} {then.get(name)} -> {now.get(name)}" for name in names if then.get(name) != now.get(name)]
+    kept = config.penalty_weight is not None and then.get("penalty_weight") == config.penalty_weight
+    if kept and then["penalty"] != config.penalty:
+        changes.append(f"but penalty_weight, still the {config.penalty_weight:g} of {then['penalty']}")
     if changes:
         print(f"minigan: changed since step {checkpoint.step}: {', '.join(changes)}", file=sys.stderr)
 

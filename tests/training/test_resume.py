@@ -214,3 +214,66 @@ def test_kill_9_of_the_program_itself(sign: str, noise: str, tmp_path: Path) -> 
     assert resumed.stdout.startswith("Done: ")
     session.start(config, tmp_path / "whole")
     assert outcome(path) == outcome(tmp_path / "whole")
+
+
+def edited(run: RunDirectory, **changes: Any) -> None:
+    """What a user does to config.toml between two starts."""
+    dataclasses.replace(run, config=run.config | changes).write_config()
+
+
+@pytest.mark.parametrize(
+    ("first", "changes", "complaint"),
+    [
+        ({}, {"weight_norm": "spectral"}, "weight_norm was none up to step 5 and cannot become spectral within a run"),
+        ({}, {"pack": 2}, "pack was 1 up to step 5 and cannot become 2"),
+        ({"minibatch_stddev": 2}, {"minibatch_stddev": 0}, "minibatch_stddev was 2 up to step 5 and cannot become 0"),
+        ({"lecam": 0.1}, {"lecam": 0.0}, "lecam was 0.1 up to step 5 and cannot become 0.0"),
+        ({}, {"instance_noise": 0.1}, "instance_noise was 0.0 up to step 5 and cannot become 0.1"),
+    ],
+)
+def test_what_cannot_change_within_a_run_is_told_in_a_line(
+    first: dict[str, Any], changes: dict[str, Any], complaint: str, noise: str, tmp_path: Path
+) -> None:
+    run, _ = session.start(tiny(noise, "mlp", steps=5, **first), tmp_path / "run")
+    edited(run, **changes, steps=6)
+    before = outcome(run.path)
+    with pytest.raises(UserError, match=f"{complaint}.*: set it back, or start a new run$"):
+        session.resume(run.path)
+    assert outcome(run.path) == before
+
+
+def test_amounts_may_change_within_a_run(noise: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, _ = session.start(tiny(noise, "mlp", steps=5, lecam=0.1, instance_noise=0.1), tmp_path / "run")
+    edited(run, lecam=0.2, instance_noise=0.3)
+    session.resume(run.path, steps=6)
+    told = "minigan: changed since step 5: instance_noise 0.1 -> 0.3, lecam 0.1 -> 0.2"
+    assert told in capsys.readouterr().err.splitlines()
+
+
+def test_another_penalty_with_the_old_ones_weight_is_told(
+    noise: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, _ = session.start(tiny(noise, "mlp", steps=5, penalty="wgan-gp"), tmp_path / "run")
+    edited(run, penalty="r1")
+    session.resume(run.path, steps=6)
+    line = "minigan: changed since step 5: penalty wgan-gp -> r1, but penalty_weight, still the 10 of wgan-gp"
+    assert line in capsys.readouterr().err.splitlines()
+    edited(RunDirectory.open(run.path), penalty="r2", penalty_weight=0.5)
+    session.resume(run.path, steps=7)
+    line = "minigan: changed since step 6: penalty r1 -> r2, penalty_weight 10.0 -> 0.5"
+    assert line in capsys.readouterr().err.splitlines()
+
+
+def test_a_run_from_before_there_was_a_choice_resumes_without_a_word(
+    noise: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its checkpoint does not name the newer fields; their defaults are what it did."""
+    newer = ("pack", "minibatch_stddev", "lecam", "augment", "instance_noise", "penalty_every", "weight_norm")
+    run, _ = session.start(tiny(noise, "mlp", steps=5), tmp_path / "run")
+    path = next(run.checkpoints.iterdir())
+    checkpoint = load(path)
+    config = {name: value for name, value in checkpoint.config.items() if name not in newer}
+    tensors = {name: tensor.copy() for name, tensor in checkpoint.tensors.items()}
+    save(run.checkpoints, dataclasses.replace(checkpoint, config=config, tensors=tensors))
+    session.resume(run.path, steps=6)
+    assert "changed since" not in capsys.readouterr().err
