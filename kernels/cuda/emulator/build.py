@@ -39,10 +39,15 @@ OPTIONS = (
     "-Wno-unknown-pragmas",  # #pragma unroll
     "-Wno-subobject-linkage",
 )
+# Those that g++ and clang++ both have.
+UNDEFINED = (
+    "alignment,bool,bounds,enum,integer-divide-by-zero,null,pointer-overflow,return,shift,signed-integer-overflow,"
+    "unreachable,vla-bound"
+)
 # -g1: which line each instruction came from, for messages; in a version of the format that all of addr2line reads.
 BUILDS = {
     "fast": ("-O2", "-g1", "-gdwarf-4"),
-    "checked": ("-O2", "-g1", "-gdwarf-4", "-fsanitize=thread,undefined", "-fno-sanitize=vptr"),
+    "checked": ("-O2", "-g1", "-gdwarf-4", f"-fsanitize=thread,{UNDEFINED}", "-DMG_CHECKED=true"),
     "debug": ("-O0", "-g"),
 }
 

@@ -42,12 +42,12 @@ static void place_dynamic_shared(size_t bytes) {
 // Shared memory starts as NaN: what is read before it is written shows.
 static void poison_shared(size_t dynamic_bytes) {
   memset(dynamic_shared, 0xff, dynamic_bytes);
-  if (__start_mg_shared) memset(__start_mg_shared, 0xff, __stop_mg_shared - __start_mg_shared);
+  memset(__start_mg_shared, 0xff, static_shared_bytes());
 }
 
 // The other limits of a launch are checked in Python; how much static shared memory there is shows here.
 static bool too_much_shared(size_t dynamic_bytes) {
-  const size_t statics = __start_mg_shared ? __stop_mg_shared - __start_mg_shared : 0;
+  const size_t statics = static_shared_bytes();
   if (statics + dynamic_bytes <= MOST_SHARED) return false;
   snprintf(text, sizeof text, "%zu bytes of static and %zu of dynamic shared memory, a block has at most %zu", statics,
            dynamic_bytes, MOST_SHARED);

@@ -22,14 +22,18 @@
 #include "fibers.h"
 
 extern "C" {
-extern unsigned char __start_mg_shared[] __attribute__((weak, visibility("hidden")));
-extern unsigned char __stop_mg_shared[] __attribute__((weak, visibility("hidden")));
+extern unsigned char __start_mg_shared[] __attribute__((visibility("hidden")));
 extern const char _end[] __attribute__((visibility("hidden")));
 }
 
 namespace mg {
 
 unsigned char* dynamic_shared;
+
+// The end of static shared memory: the engine is linked behind the kernels, so this is what comes last in the section. A
+// kernel that oversteps its arrays runs into it, and not into the engine's own data.
+__attribute__((section("mg_shared"))) static unsigned char beyond_shared[32 << 10] = {};
+static size_t static_shared_bytes() { return beyond_shared - __start_mg_shared; }
 static bool checking;
 
 struct Event {
@@ -72,7 +76,7 @@ static void watch(uintptr_t begin, size_t bytes, int argument, bool cells) {
 static void start_checking(const Launch& launch) {
   interval = 0;
   block_starts.clear(), block_released.clear(), regions.clear(), sites.clear();
-  if (__start_mg_shared) watch((uintptr_t)__start_mg_shared, __stop_mg_shared - __start_mg_shared, Region::shared, true);
+  watch((uintptr_t)__start_mg_shared, static_shared_bytes(), Region::shared, true);
   watch((uintptr_t)dynamic_shared, launch.shared_bytes, Region::dynamic, true);
   // Arrays that overlap, such as an input that is the output too, share their cells.
   std::vector<Array> arrays(launch.array, launch.array + launch.arrays);
@@ -283,12 +287,12 @@ static void count_copies(const AsyncCopy& copy, int change) {
 
 }  // namespace mg
 
-// What the compiler's pass calls.
+// What the compiler's pass calls, with the address of the instruction after the access.
+#define MG_INSTRUCTION ((u32)((const char*)__builtin_return_address(0) - 1 - mg::__ehdr_start))
 #define MG_HOOK(name, size, writes)                                                                                       \
   extern "C" void name(void* address) {                                             \
     if (mg::current)                                                                                                      \
-      mg::check({(uintptr_t)address, size, writes, false,                                                                 \
-                 (u32)((const char*)__builtin_return_address(0) - 1 - mg::__ehdr_start)});                                \
+      mg::check({(uintptr_t)address, size, writes, false, MG_INSTRUCTION}); \
   }
 MG_HOOK(__tsan_read1, 1, false) MG_HOOK(__tsan_read2, 2, false) MG_HOOK(__tsan_read4, 4, false)
 MG_HOOK(__tsan_read8, 8, false) MG_HOOK(__tsan_read16, 16, false) MG_HOOK(__tsan_write1, 1, true)
@@ -301,11 +305,24 @@ MG_HOOK(__tsan_unaligned_write8, 8, true) MG_HOOK(__tsan_unaligned_write16, 16, 
 #define MG_HOOK(name, writes)                                                                                             \
   extern "C" void name(void* address, unsigned long size) {                         \
     if (mg::current)                                                                                                      \
-      mg::check({(uintptr_t)address, (unsigned)size, writes, false,                                                       \
-                 (u32)((const char*)__builtin_return_address(0) - 1 - mg::__ehdr_start)});                                \
+      mg::check({(uintptr_t)address, (unsigned)size, writes, false, MG_INSTRUCTION}); \
   }
 MG_HOOK(__tsan_read_range, false) MG_HOOK(__tsan_write_range, true)
 #undef MG_HOOK
 extern "C" void __tsan_init() {}
 extern "C" void __tsan_func_entry(void*) {}
 extern "C" void __tsan_func_exit() {}
+// In place of the C library's, where the compiler copies or clears something large.
+extern "C" void* __tsan_memcpy(void* to, const void* from, size_t size) {
+  if (mg::current && size) {
+    mg::check({(uintptr_t)from, (unsigned)size, false, false, MG_INSTRUCTION});
+    mg::check({(uintptr_t)to, (unsigned)size, true, false, MG_INSTRUCTION});
+  }
+  return memmove(to, from, size);
+}
+extern "C" void* __tsan_memmove(void* to, const void* from, size_t size) __attribute__((alias("__tsan_memcpy")));
+extern "C" void* __tsan_memset(void* to, int byte, size_t size) {
+  if (mg::current && size) mg::check({(uintptr_t)to, (unsigned)size, true, false, MG_INSTRUCTION});
+  return memset(to, byte, size);
+}
+#undef MG_INSTRUCTION
