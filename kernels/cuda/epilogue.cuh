@@ -3,12 +3,18 @@
 //     y = f(sum + bias)        or        y += sum
 //
 // A function made of straight lines (identity, ReLU, leaky ReLU) is a comparison and a multiplication: it is applied in
-// registers. A curve (tanh, sigmoid ...) is tens of instructions, and a thread with a tile of 8 x 8 sums would hold 64
+// registers. A curve (tanh, sigmoid ...) is tens of instructions, and for a tile of 8 x 8 sums a thread would hold 64
 // copies of them, more than the instruction cache. So a thread places its sums first and then goes over them again in a
 // loop that is not unrolled. They are its own numbers and still in a cache: no barrier, no traffic to memory.
 #pragma once
 #include "activations.cuh"
 #include "common.cuh"
+
+// f of a number, where f is curved. Called and not inlined: one copy serves all kernels of a file.
+template <typename T>
+__device__ __noinline__ T curved(int code, T parameter, T z) {
+  return activate(code, parameter, z);
+}
 
 template <typename T>
 struct Epilogue {
@@ -32,7 +38,7 @@ struct Epilogue {
   __device__ __forceinline__ void deliver(T* y, T sum, int column) const {
     const T z = straight(bias ? sum + bias[column] : sum);
     if (accumulate) *y += z;
-    else *y = curve ? activate(curve, parameter, z) : z;
+    else *y = curve ? curved(curve, parameter, z) : z;
   }
 
   // The sums of a thread to their places. A tile knows the row and the column of each of its sums within the block's
@@ -65,7 +71,7 @@ struct Epilogue {
 #pragma unroll 1
       for (int j = 0; j < Tile::COLUMNS; j++) {
         const int column = first_column + tile.column(j);
-        if (column < n) y[column] = activate(curve, parameter, y[column]);
+        if (column < n) y[column] = curved(curve, parameter, y[column]);
       }
     }
   }

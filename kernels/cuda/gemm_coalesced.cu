@@ -1,4 +1,4 @@
-// Matrix product, rung 2: the lanes of a warp along memory. Two words differ from rung 1.
+// Matrix product, rung 2: the lanes of a warp along memory. One line differs from rung 1.
 //
 //                 b
 //               +-------+              Neighbouring threads take neighbouring columns of one row of y: lanes

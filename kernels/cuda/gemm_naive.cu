@@ -20,8 +20,8 @@
 
 template <typename T, bool TRANS_A, bool TRANS_B>
 __global__ void __launch_bounds__(256)
-gemm_naive(const T* __restrict__ a, const T* __restrict__ b, const T* __restrict__ bias, T* __restrict__ y, int m, int k,
-           int n, int activation, T parameter, int accumulate) {
+gemm_naive(const T* __restrict__ a, const T* __restrict__ b, const T* __restrict__ bias, T* __restrict__ y, int m,
+           int k, int n, int activation, T parameter, int accumulate) {
   const size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= (size_t)m * n) return;
   const int row = (int)(i % m), column = (int)(i / m);

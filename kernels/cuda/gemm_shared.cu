@@ -21,8 +21,8 @@ constexpr int SIDE = 32;
 
 template <typename T, bool TRANS_A, bool TRANS_B>
 __global__ void __launch_bounds__(SIDE * SIDE)
-gemm_shared(const T* __restrict__ a, const T* __restrict__ b, const T* __restrict__ bias, T* __restrict__ y, int m, int k,
-            int n, int activation, T parameter, int accumulate) {
+gemm_shared(const T* __restrict__ a, const T* __restrict__ b, const T* __restrict__ bias, T* __restrict__ y, int m,
+            int k, int n, int activation, T parameter, int accumulate) {
   __shared__ T a_tile[SIDE][SIDE + 1], b_tile[SIDE][SIDE + 1];
   const int lane = threadIdx.x % SIDE, warp = threadIdx.x / SIDE;
   const BlockTile at = block_tile<SIDE, SIDE>(n);

@@ -19,8 +19,8 @@
 // PRODUCTS = 1: TF32, relative error 3e-4 of the result. PRODUCTS = 3: 3xTF32, as accurate as float32.
 //
 // Thread: 64 sums of the warp's 2048. Warp: in a step of 8, 16 + 8 loads of a thread for 16 (48) instructions of 2048
-// FLOPs. Block: TILE x TILE numbers of y; a step of 16 copies 2 x 8 KB for 0.5 MFLOPs, 32 FLOPs a byte; four stages, 76 KB
-// of shared memory. TILE = 64: 4 warps of 32 x 32, 16 FLOPs a byte, 39 KB: for products with few tiles.
+// FLOPs. Block: TILE x TILE numbers of y; a step of 16 copies 2 x 8 KB for 0.5 MFLOPs, 32 FLOPs a byte; four stages,
+// 80 KB of shared memory. TILE = 64: 4 warps of 32 x 32, 16 FLOPs a byte, 40 KB: for products with few tiles.
 //
 // From the panels on everything is as in rung 6: the same copies, the same pipeline, the same splits of k.
 #include "epilogue.cuh"
@@ -46,5 +46,5 @@ gemm_tensor(const float* __restrict__ a, const float* __restrict__ b, const floa
   multiply_panels<STAGES>(A(stored<TRANS_A>(a, m, k), at.row), B(stored<TRANS_B>(b, k, n), at.column), shared,
                           steps.first, steps.last, tile);
   const Epilogue<float> epilogue(bias, activation, parameter, accumulate);
-  epilogue.deliver_tile(tile, MatrixRows<float>{y + (size_t)blockIdx.z * m * n, at.row, m, n}, at.column, n);
+  epilogue.deliver_tile(tile, MatrixRows<float>{y + (size_t)blockIdx.y * m * n, at.row, m, n}, at.column, n);
 }

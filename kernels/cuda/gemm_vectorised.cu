@@ -12,7 +12,7 @@
 // Thread: 8 x 8 sums (4 x 4 of float64), 128 k FLOPs; from memory k / 16 x 16 numbers, 4 k bytes: 32 FLOPs a byte. From
 //         shared memory a sixteenth of a load for each multiply-add (thread_tile.cuh).
 // Warp:   two rows of threads: of A it reads 2 x 8 different numbers a step, of B all 128.
-// Block:  256 threads, 16 x 16. 37 KB of shared memory, dynamic.
+// Block:  256 threads, 16 x 16. 40 KB of shared memory, dynamic.
 #include "epilogue.cuh"
 #include "matrix.cuh"
 #include "pipeline.cuh"
@@ -30,7 +30,8 @@ gemm_vectorised(const T* __restrict__ a, const T* __restrict__ b, const T* __res
   MG_DYN_SHARED(T, shared);
   const BlockTile at = block_tile<TILE, TILE>(n);
   ThreadTile<A, B, ACROSS, ACROSS, SIDE, SIDE> tile(0, 0, threadIdx.x / ACROSS, threadIdx.x % ACROSS);
-  multiply_panels<STAGES>(A(stored<TRANS_A>(a, m, k), at.row), B(stored<TRANS_B>(b, k, n), at.column), shared, 0, k, tile);
+  multiply_panels<STAGES>(A(stored<TRANS_A>(a, m, k), at.row), B(stored<TRANS_B>(b, k, n), at.column), shared, 0, k,
+                          tile);
   const Epilogue<T> epilogue(bias, activation, parameter, accumulate);
   epilogue.deliver_tile(tile, MatrixRows<T>{y, at.row, m, n}, at.column, n);
 }

@@ -14,10 +14,10 @@
 // counts is how many different ones a warp needs, and a square needs the fewest.
 //
 // Thread: 8 x 8 sums (4 x 8 in a block tile of 64). Warp: 64 x 32 (32 x 32). Block: TILE x TILE numbers of y, 16 deep a
-// step, in three stages: two steps are on their way while one is multiplied. 256 threads (128); 57 KB of shared memory
+// step, in three stages: two steps are on their way while one is multiplied. 256 threads (128); 60 KB of shared memory
 // for float32 and TILE = 128. Traffic of the block as in rung 5: 128 (64) uses of each number.
 //
-// Where y has too few tiles to occupy the chip, gridDim.z blocks share a tile, each for a part of k, and write sums to
+// Where y has too few tiles to occupy the chip, gridDim.y blocks share a tile, each for a part of k, and write sums to
 // slices of their own; split_sum.cu adds them in a fixed order.
 #include "epilogue.cuh"
 #include "matrix.cuh"
@@ -42,5 +42,5 @@ gemm_warp(const T* __restrict__ a, const T* __restrict__ b, const T* __restrict_
   multiply_panels<STAGES>(A(stored<TRANS_A>(a, m, k), at.row), B(stored<TRANS_B>(b, k, n), at.column), shared,
                           steps.first, steps.last, tile);
   const Epilogue<T> epilogue(bias, activation, parameter, accumulate);
-  epilogue.deliver_tile(tile, MatrixRows<T>{y + (size_t)blockIdx.z * m * n, at.row, m, n}, at.column, n);
+  epilogue.deliver_tile(tile, MatrixRows<T>{y + (size_t)blockIdx.y * m * n, at.row, m, n}, at.column, n);
 }

@@ -25,5 +25,7 @@ struct MatrixRows {
   T* y;
   int first, m, n;
 
-  __device__ __forceinline__ T* operator()(int r) const { return first + r < m ? y + (size_t)(first + r) * n : nullptr; }
+  __device__ __forceinline__ T* operator()(int r) const {
+    return first + r < m ? y + (size_t)(first + r) * n : nullptr;
+  }
 };

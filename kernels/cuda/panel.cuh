@@ -15,8 +15,8 @@
 // A run is 16 bytes, one copy instruction. It goes past the registers (cp.async), and the thread does not wait for it.
 // A source that is not made of whole runs (an odd number of columns, three channels) is copied number by number.
 //
-// The padding moves each line to other banks than the one before: eight lanes that read 16 bytes of eight lines, and the
-// 8 x 4 lanes that read the operands of a tensor core, then meet all 32 banks once.
+// The padding moves each line to other banks than the one before: eight lanes that read 16 bytes of eight lines, and
+// the 8 x 4 lanes that read the operands of a tensor core, then meet all 32 banks once.
 #pragma once
 #include "common.cuh"
 #include "ptx.cuh"
@@ -73,7 +73,7 @@ struct Panel {
   static constexpr int LINES = ALONG_K ? ROWS : DEPTH, WIDTH = ALONG_K ? DEPTH : ROWS;
   static constexpr int STRIDE = WIDTH + (ALONG_K ? V : 8), SIZE = LINES * STRIDE;  // in numbers, of a panel
   static constexpr int RUNS = WIDTH / V, COPIES = LINES * RUNS / THREADS, LINES_AT_ONCE = THREADS / RUNS;
-  static_assert(THREADS % RUNS == 0 && LINES % LINES_AT_ONCE == 0, "every thread copies equally many runs of one column");
+  static_assert(THREADS % RUNS == 0 && LINES % LINES_AT_ONCE == 0, "all threads copy as many runs, each of one column");
 
   const Source source;
   const int line0, column0;  // of the thread's first run in a panel
@@ -84,7 +84,11 @@ struct Panel {
   const int first;
 
   __device__ __forceinline__ Panel(const Source& source, int first)
-      : source(source), line0(threadIdx.x / RUNS), column0(threadIdx.x % RUNS * V), in_runs(source.in_runs()), first(first) {
+      : source(source),
+        line0(threadIdx.x / RUNS),
+        column0(threadIdx.x % RUNS * V),
+        in_runs(source.in_runs()),
+        first(first) {
     if constexpr (ALONG_K) {
 #pragma unroll
       for (int i = 0; i < COPIES; i++) lines[i] = source.line(first + line0 + i * LINES_AT_ONCE);
@@ -95,18 +99,26 @@ struct Panel {
 
   // Starts the copies of steps k0 .. k0 + DEPTH - 1.
   __device__ __forceinline__ void copy(Number* panel, int k0) const {
+    Number* const to = panel + line0 * STRIDE + column0;
     const int first_column = (ALONG_K ? k0 : first) + column0;
-    const typename Source::Column here = ALONG_K ? source.column(first_column) : column;
+    typename Source::Line from[COPIES];
 #pragma unroll
     for (int i = 0; i < COPIES; i++) {
-      const int l = line0 + i * LINES_AT_ONCE;
-      Number* const to = panel + l * STRIDE + column0;
-      const typename Source::Line line = ALONG_K ? lines[i] : source.line(k0 + l);
-      if (in_runs) {
-        copy_run(to, source.find(line, here), source.numbers);
-      } else {
+      if constexpr (ALONG_K) from[i] = lines[i];
+      else from[i] = source.line(k0 + line0 + i * LINES_AT_ONCE);
+    }
+    if (in_runs) {
+      const typename Source::Column here = ALONG_K ? source.column(first_column) : column;
 #pragma unroll
-        for (int e = 0; e < V; e++) copy_number(to + e, source.find(line, source.column(first_column + e)), source.numbers);
+      for (int i = 0; i < COPIES; i++)
+        copy_run(to + i * LINES_AT_ONCE * STRIDE, source.find(from[i], here), source.numbers);
+    } else {
+#pragma unroll 1
+      for (int e = 0; e < V; e++) {
+        const typename Source::Column here = source.column(first_column + e);
+#pragma unroll
+        for (int i = 0; i < COPIES; i++)
+          copy_number(to + i * LINES_AT_ONCE * STRIDE + e, source.find(from[i], here), source.numbers);
       }
     }
   }

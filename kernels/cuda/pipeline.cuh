@@ -38,14 +38,14 @@ __device__ __forceinline__ void multiply_panels(const A& a, const B& b, T* share
   }
 }
 
-// The steps of k that belong to this block where gridDim.z blocks share the k steps of a tile: whole panels.
+// The steps of k that belong to this block where gridDim.y blocks share the k steps of a tile: whole panels.
 struct Steps {
   int first, last;
 };
 
 template <int DEPTH>
 __device__ __forceinline__ Steps steps_of_split(int k) {
-  const int panels = (k + DEPTH - 1) / DEPTH, each = (panels + gridDim.z - 1) / gridDim.z * DEPTH;
-  const int first = min(k, (int)blockIdx.z * each);
+  const int panels = (k + DEPTH - 1) / DEPTH, each = (panels + gridDim.y - 1) / gridDim.y * DEPTH;
+  const int first = min(k, (int)blockIdx.y * each);
   return {first, min(k, first + each)};
 }

@@ -6,20 +6,21 @@
 
 __device__ __forceinline__ u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
 
+#if __CUDA_ARCH__ >= 800
 // Copies 16 bytes from global to shared memory without passing through registers; of the 16 the first `bytes` are read,
 // the rest become 0. Both addresses are multiples of 16. Asynchronous: see cp_async_wait.
 __device__ __forceinline__ void cp_async16(void* shared, const void* global, int bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(shared)), "l"(global), "r"(bytes));
 }
 
+// The same for 8 bytes; `bytes` is 8, 4 or 0.
+__device__ __forceinline__ void cp_async8(void* shared, const void* global, int bytes) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;\n" ::"r"(shared_address(shared)), "l"(global), "r"(bytes));
+}
+
 // The same for 4 bytes; `bytes` is 4 or 0.
 __device__ __forceinline__ void cp_async4(void* shared, const void* global, int bytes) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(shared_address(shared)), "l"(global), "r"(bytes));
-}
-
-// The same for 8 bytes; `bytes` is 8 or 0.
-__device__ __forceinline__ void cp_async8(void* shared, const void* global, int bytes) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;\n" ::"r"(shared_address(shared)), "l"(global), "r"(bytes));
 }
 
 // Ends a group of asynchronous copies: those of this thread since the last group.
@@ -31,6 +32,20 @@ template <int N>
 __device__ __forceinline__ void cp_async_wait() {
   asm volatile("cp.async.wait_group %0;\n" ::"n"(N));
 }
+#else
+// Turing has no asynchronous copies: they take place at once, by way of registers, and there is nothing to wait for.
+template <int WORDS>
+__device__ __forceinline__ void copy_words(void* to, const void* from, int bytes) {
+#pragma unroll
+  for (int i = 0; i < WORDS; i++) ((u32*)to)[i] = 4 * i < bytes ? ((const u32*)from)[i] : 0;
+}
+__device__ __forceinline__ void cp_async16(void* to, const void* from, int bytes) { copy_words<4>(to, from, bytes); }
+__device__ __forceinline__ void cp_async8(void* to, const void* from, int bytes) { copy_words<2>(to, from, bytes); }
+__device__ __forceinline__ void cp_async4(void* to, const void* from, int bytes) { copy_words<1>(to, from, bytes); }
+__device__ __forceinline__ void cp_async_commit() {}
+template <int N>
+__device__ __forceinline__ void cp_async_wait() {}
+#endif
 
 // Rounds to TF32 (10 bits of mantissa), ties away from zero.
 __device__ __forceinline__ u32 to_tf32(float x) {

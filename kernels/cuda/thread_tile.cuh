@@ -1,8 +1,8 @@
 // A tile of y in the registers of each thread, multiplied out of panels in shared memory 16 bytes at a time.
 //
-//     DOWN x ACROSS threads share a part of the block's tile. Thread (r, c) owns ROWS x COLUMNS sums of it; its rows lie
-//     DOWN apart where a's lines run along k, and in groups of neighbours where they run along the rows. Either way a
-//     load of 16 bytes serves it whole, and neighbouring threads read from different banks:
+//     DOWN x ACROSS threads share a part of the block's tile. Thread (r, c) owns ROWS x COLUMNS sums of it. Its rows
+//     lie DOWN apart where a's lines run along k, and in groups of neighbours where they run along the rows. Either way
+//     all of a load of 16 bytes is of use, and neighbouring threads read from different banks:
 //
 //         ALONG_K: a run is V steps of one row                else: a run is V rows of one step
 //
@@ -57,7 +57,8 @@ struct ThreadTile {
   }
 
   __device__ __forceinline__ void multiply(const T* a, const T* b) {
-#pragma unroll 1  // V steps are enough to schedule; all of a panel would be loaded ahead, into registers that are not there
+    // V steps are enough to schedule. A whole panel would be loaded ahead, into registers that are not there.
+#pragma unroll 1
     for (int k = 0; k < A::DEPTH; k += V) {
       T from_a[V][ROWS], from_b[V][COLUMNS];
       load<A, DOWN>(a, k, first_row, r, from_a);

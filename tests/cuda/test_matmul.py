@@ -195,7 +195,7 @@ class TestSplits:
     )
     def test_cover_k_and_leave_no_block_without_work(self, m: int, k: int, n: int, rung: str):
         """The kernels give each split ceil(panels/splits) panels; none is left with less than one."""
-        tile, blocks, splits = plan.plan(MATMUL[rung], "float", m, k, n)
+        tile, blocks, splits, _ = plan.plan(MATMUL[rung], "float", m, k, n)
         panels = -(-k // DEPTH)
         each = -(-panels // splits)
         assert blocks == tile.blocks(m, n)

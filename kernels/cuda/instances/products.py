@@ -68,15 +68,18 @@ def _ring(real: str, side: int, stages: int, arguments: str) -> Tile:
     return Tile(arguments, side, 2 * side, ring_bytes(side, SIZES[real], stages))
 
 
-def warp_tiles() -> dict[str, tuple[Tile, ...]]:
-    """Tiles of the kernels made of `ThreadTile`: three stages."""
+def _warp_tiles(arguments: str) -> dict[str, tuple[Tile, ...]]:
+    """Of the kernels made of `ThreadTile`, which have three stages; the template's arguments by real and side."""
     sides = {"float": (128, 64), "double": (64,)}
-    return {real: tuple(_ring(real, side, 3, f"{real}, {side}") for side in sides[real]) for real in SIZES}
+    return {
+        real: tuple(_ring(real, side, 3, arguments.format(real=real, side=side)) for side in sides[real])
+        for real in SIZES
+    }
 
 
-def tensor_tiles(products: int) -> dict[str, tuple[Tile, ...]]:
-    """Tiles of the kernels made of `MmaTile`: four stages, float32 alone."""
-    return {"float": tuple(_ring("float", side, 4, f"{side}, {products}") for side in (128, 64))}
+def _tensor_tiles(arguments: str) -> dict[str, tuple[Tile, ...]]:
+    """Of the kernels made of `MmaTile`, which have four stages and take float32 alone; arguments by side."""
+    return {"float": tuple(_ring("float", side, 4, arguments.format(side=side)) for side in (128, 64))}
 
 
 MATMUL: dict[str, Rung] = {
@@ -89,16 +92,51 @@ MATMUL: dict[str, Rung] = {
         "gemm_vectorised.cu",
         {real: (Tile(real, 512 // size, 256, ring_bytes(512 // size, size, 2)),) for real, size in SIZES.items()},
     ),
-    "warp": Rung("a warp takes a square piece of the tile", "gemm_warp.cu", warp_tiles(), splits=True),
-    "tf32": Rung("tensor cores, which round the factors to TF32", "gemm_tensor.cu", tensor_tiles(1), splits=True),
-    "3xtf32": Rung("three TF32 products add up to one of float32", "gemm_tensor.cu", tensor_tiles(3), splits=True),
+    "warp": Rung("a warp takes a square piece of the tile", "gemm_warp.cu", _warp_tiles("{real}, {side}"), splits=True),
+    "tf32": Rung(
+        "tensor cores, which round the factors to TF32", "gemm_tensor.cu", _tensor_tiles("{side}, 1"), splits=True
+    ),
+    "3xtf32": Rung(
+        "three TF32 products add up to one of float32", "gemm_tensor.cu", _tensor_tiles("{side}, 3"), splits=True
+    ),
 }
 """From the definition up."""
+
+CONVOLUTION: dict[str, Rung] = {
+    "naive": Rung("one thread for each number, as the definition says", "conv_naive.cu", _plain(1, 256)),
+    "implicit": Rung(
+        "a matrix product that reads patches where they stand in the image",
+        "conv_implicit.cu",
+        _warp_tiles("{real}, {side}, 0"),
+        splits=True,
+    ),
+    "tf32": Rung(
+        "tensor cores, which round the factors to TF32",
+        "conv_implicit.cu",
+        _tensor_tiles("float, {side}, 1"),
+        splits=True,
+    ),
+    "3xtf32": Rung(
+        "three TF32 products add up to one of float32",
+        "conv_implicit.cu",
+        _tensor_tiles("float, {side}, 3"),
+        splits=True,
+    ),
+}
+"""From the definition up; each has a kernel for every one of CONVOLUTIONS."""
+
+CONVOLUTIONS = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
 
 
 def matmul_expression(file: str, arguments: str, trans_a: bool, trans_b: bool) -> str:
     """What CUDA calls the kernel of a rung."""
     return f"{file.removesuffix('.cu')}<{arguments}, {_flag(trans_a)}, {_flag(trans_b)}>"
+
+
+def convolution_expression(op: str, file: str, arguments: str) -> str:
+    """What CUDA calls the kernel of a rung for one of CONVOLUTIONS."""
+    rung = file.removeprefix("conv_").removesuffix(".cu")
+    return f"{op}_{rung}<{arguments}>"
 
 
 def _flag(value: bool) -> str:
@@ -113,4 +151,16 @@ def _matmul_rows() -> Iterator[Instance]:
                 yield Instance(rung.file, expression, tile.threads, tile.shared_bytes, unit=tile.arguments)
 
 
-PRODUCTS = (*_matmul_rows(), *(Instance(SPLIT_SUM, f"split_sum<{real}>", SUM_THREADS) for real in SIZES))
+def _convolution_rows() -> Iterator[Instance]:
+    for rung in CONVOLUTION.values():
+        for tile in itertools.chain.from_iterable(rung.tiles.values()):
+            for op in CONVOLUTIONS:
+                expression = convolution_expression(op, rung.file, tile.arguments)
+                yield Instance(rung.file, expression, tile.threads, tile.shared_bytes, unit=tile.arguments)
+
+
+PRODUCTS = (
+    *_matmul_rows(),
+    *_convolution_rows(),
+    *(Instance(SPLIT_SUM, f"split_sum<{real}>", SUM_THREADS) for real in SIZES),
+)

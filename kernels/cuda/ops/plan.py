@@ -13,24 +13,33 @@ BLOCKS = 128
 SHORTEST = 4
 """Panels of k that a block has at least; with fewer, filling the pipeline takes longer than computing."""
 
+LARGEST = 2**31 - 1
+"""Kernels count the rows, steps and columns of a product in 32 bits."""
+
 
 class Plan(NamedTuple):
-    """A launch: `blocks` of `tile`, `splits` times over."""
+    """A launch: `blocks` of `tile`, `splits` times over, for each of `phases` products of one shape."""
 
     tile: Tile
     blocks: int
     splits: int
+    phases: int
 
 
-def plan(rung: Rung, real: str, m: int, k: int, n: int) -> Plan:
-    """The plan for y (m, n), sums of k products, both at least 1.
+def plan(rung: Rung, real: str, m: int, k: int, n: int, phases: int = 1) -> Plan:
+    """The plan for y (m, n), not empty, sums of k products each.
 
     The largest tile that makes enough blocks; with the smallest, if it does not either, blocks share the k of a tile.
+
+    Raises:
+        ValueError: m, k or n is beyond LARGEST.
     """
+    if max(m, k, n) > LARGEST:
+        raise ValueError(f"a product of {m} x {k} by {k} x {n}: CUDA kernels count to {LARGEST}")
     tiles = rung.tiles[real]
-    tile = next((tile for tile in tiles if tile.blocks(m, n) >= BLOCKS), tiles[-1])
+    tile = next((tile for tile in tiles if tile.blocks(m, n) * phases >= BLOCKS), tiles[-1])
     blocks = tile.blocks(m, n)
-    return Plan(tile, blocks, split(k, BLOCKS // blocks) if rung.splits else 1)
+    return Plan(tile, blocks, split(k, BLOCKS // (blocks * phases)) if rung.splits else 1, phases)
 
 
 def split(k: int, most: int) -> int:

@@ -7,9 +7,17 @@ import numpy as np
 from ...activations import Activation
 from ...choice import Choice
 from ...contract.products import ProductOps
-from ...types import Array
+from ...types import Array, Pads, Pair, Shape
 from ..activations import encode
-from ..instances.products import MATMUL, SPLIT_SUM, SUM_THREADS, Rung, matmul_expression
+from ..instances.products import (
+    CONVOLUTION,
+    MATMUL,
+    SPLIT_SUM,
+    SUM_THREADS,
+    Rung,
+    convolution_expression,
+    matmul_expression,
+)
 from ..runtime import Argument
 from .device import REALS, DeviceOps
 from .plan import Plan, plan
@@ -23,6 +31,7 @@ class CudaProducts(DeviceOps, ProductOps):
 
     Attributes:
         matmul_rung: "auto", or a rung of `kernels.cuda.instances.products.MATMUL` to compute every matmul on.
+        convolution: "auto", or a rung of CONVOLUTION there, for all three of them.
         tf32: whether "auto" may take tensor cores at their full rate. They round the factors to TF32, a relative error
             of up to 5e-4 each. By default products are as accurate as float32, on tensor cores too.
 
@@ -31,6 +40,7 @@ class CudaProducts(DeviceOps, ProductOps):
     """
 
     matmul_rung = Choice("auto", *MATMUL)
+    convolution = Choice("auto", *CONVOLUTION)
     tf32 = False
 
     def _matmul(
@@ -51,7 +61,55 @@ class CudaProducts(DeviceOps, ProductOps):
         rung = self._rung("matmul", MATMUL, self._best("warp") if self.matmul_rung == "auto" else self.matmul_rung)
         how = plan(rung, REALS[self.dtype], m, k, n)
         expression = matmul_expression(rung.file, how.tile.arguments, trans_a, trans_b)
-        sizes = np.int32(m), np.int32(k), np.int32(n)
+        self._product(rung.file, expression, how, a, b, (m, k, n), bias, act, y, accumulate)
+
+    def _conv2d(
+        self, x: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, y: Array
+    ) -> None:
+        """Windows x filters, sums over taps and channels."""
+        windows, (kh, kw, c, o) = _count(y.shape[:3]), w.shape
+        sizes = _sizes(x.shape, w.shape, y.shape, stride, pads)
+        self._convolve("conv2d", (windows, kh * kw * c, o), 1, x, w, sizes, bias, act, y)
+
+    def _conv2d_input_grad(
+        self, dy: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, dx: Array
+    ) -> None:
+        """Pixels x channels, sums over taps and filters; for each phase of the stride, all as large as the largest."""
+        (n, height, width, c), (kh, kw, _, o) = dx.shape, w.shape
+        if self._convolution() == "naive":
+            shape, phases = (n * height * width, kh * kw * o, c), 1
+        else:
+            pixels = n * -(-height // stride[0]) * -(-width // stride[1])
+            shape, phases = (pixels, -(-kh // stride[0]) * -(-kw // stride[1]) * o, c), stride[0] * stride[1]
+        sizes = _sizes(dx.shape, w.shape, dy.shape, stride, pads)
+        self._convolve("conv2d_input_grad", shape, phases, dy, w, sizes, bias, act, dx)
+
+    def _conv2d_weight_grad(self, x: Array, dy: Array, stride: Pair, pads: Pads, dw: Array, accumulate: bool) -> None:
+        """Taps and channels x filters, sums over all windows."""
+        kh, kw, c, o = dw.shape
+        sizes = _sizes(x.shape, dw.shape, dy.shape, stride, pads)
+        shape = kh * kw * c, _count(dy.shape[:3]), o
+        self._convolve("conv2d_weight_grad", shape, 1, x, dy, sizes, None, None, dw, accumulate)
+
+    def _convolve(
+        self,
+        op: str,
+        shape: tuple[int, int, int],
+        phases: int,
+        a: Array,
+        b: Array,
+        sizes: Sequence[int],
+        bias: Array | None,
+        act: Activation | None,
+        y: Array,
+        accumulate: bool = False,
+    ) -> None:
+        """A convolution as `phases` products of `shape` (m, k, n)."""
+        if not y.size:
+            return
+        rung = self._rung(op, CONVOLUTION, self._convolution())
+        how = plan(rung, REALS[self.dtype], *shape, phases)
+        expression = convolution_expression(op, rung.file, how.tile.arguments)
         self._product(rung.file, expression, how, a, b, sizes, bias, act, y, accumulate)
 
     def _product(
@@ -61,31 +119,34 @@ class CudaProducts(DeviceOps, ProductOps):
         how: Plan,
         a: Array,
         b: Array,
-        sizes: Sequence[np.int32],
+        sizes: Sequence[int],
         bias: Array | None,
         act: Activation | None,
         y: Array,
         accumulate: bool,
     ) -> None:
         """Launch a product as planned; if its sums are split, add up the parts."""
-        product = self.runtime.function(file, expression)
-        threads, shared = (how.tile.threads,), how.tile.shared_bytes
+        product, counts = self.runtime.function(file, expression), tuple(map(np.int32, sizes))
+        grid, block, shared = (how.blocks, how.splits, how.phases), (how.tile.threads,), how.tile.shared_bytes
         if how.splits == 1:
-            product((how.blocks,), threads, (a, b, bias, y, *sizes, *self._epilogue(act, accumulate)), shared)
+            product(grid, block, (a, b, bias, y, *counts, *self._epilogue(act, accumulate)), shared)
             return
         n = y.shape[-1]
         with self.scratch():
             parts = self.empty((how.splits, y.size // n, n))
-            product((how.blocks, 1, how.splits), threads, (a, b, None, parts, *sizes, *self._epilogue()), shared)
-            counts = tuple(map(np.int32, parts.shape))
-            arguments = parts, bias, y, *counts, *self._epilogue(act, accumulate)
+            product(grid, block, (a, b, None, parts, *counts, *self._epilogue()), shared)
+            shape = map(np.int32, parts.shape)
             total = self.runtime.function(SPLIT_SUM, f"split_sum<{REALS[self.dtype]}>")
-            total((-(-y.size // SUM_THREADS),), (SUM_THREADS,), arguments)
+            blocks = -(-y.size // SUM_THREADS)
+            total((blocks,), (SUM_THREADS,), (parts, bias, y, *shape, *self._epilogue(act, accumulate)))
 
     def _epilogue(self, act: Activation | None = None, accumulate: bool = False) -> tuple[Argument, ...]:
         """The last three arguments of every product."""
         code, parameter = encode(act)
         return code, self.real(parameter), np.int32(accumulate)
+
+    def _convolution(self) -> str:
+        return self._best("implicit") if self.convolution == "auto" else self.convolution
 
     def _best(self, without_tensor_cores: str) -> str:
         """The rung that "auto" stands for."""
@@ -97,3 +158,13 @@ class CudaProducts(DeviceOps, ProductOps):
         if REALS[self.dtype] not in ladder[name].tiles:
             raise ValueError(f"{op}: {name} multiplies float32 alone, this backend computes in {self.dtype}")
         return ladder[name]
+
+
+def _count(shape: Shape) -> int:
+    return int(np.prod(shape, dtype=np.int64))
+
+
+def _sizes(x: Shape, w: Shape, y: Shape, stride: Pair, pads: Pads) -> tuple[int, ...]:
+    """CONVOLUTION_SIZES of convolution.cuh; the pads below and to the right follow from the rest."""
+    (n, height, width, c), (kh, kw, _, o), (_, ho, wo, _) = x, w, y
+    return n, height, width, c, kh, kw, o, ho, wo, *stride, pads[0], pads[2]
