@@ -23,6 +23,7 @@ from .config import TrainConfig
 from .gan import Gan
 from .player import Player
 from .stability import noise_at, penalty_weight_at
+from .unrolled import Keeper
 from .updates import d_grad, g_grad
 
 
@@ -69,6 +70,7 @@ class Adversarial(Algorithm):
         )
         self._penalty = _penalty(config, self.d.network)
         _check_weights(self.d)
+        self._keeper = Keeper(self.d) if config.unrolled_steps else None
         self.updates = (
             Update((self.d.name,), self.discriminator_gradient),
             Update((self.g.name,), self.generator_gradient, every=config.n_critic),
@@ -92,7 +94,24 @@ class Adversarial(Algorithm):
         return Outcome(losses, {self.d.name: step.cache})
 
     def generator_gradient(self, batch: Batch, replay: bool = False) -> Outcome:
-        """G's gradient, through the D of after its update."""
+        """G's gradient, through the D of after its update, or of unrolled_steps more."""
+        if self._keeper is None:
+            return self._generator_gradient(batch)
+        with self._keeper.taken_back():
+            for _ in range(self.config.unrolled_steps):
+                self._look_ahead(batch)
+            return self._generator_gradient(batch)
+
+    def _look_ahead(self, batch: Batch) -> None:
+        """One more update of D, at the rate that no schedule has lowered, in G's memory."""
+        ops = self.g.ops
+        with ops.scratch():
+            z, y = self._given(ops, batch, Use.LATENT_D)
+            p_d = self.d.effective(iterate=True)
+            step = d_grad(ops, self.penalised(batch.step), self.g.params, p_d, batch.x, z, self.d.zero_grad(), y)
+            self.d.apply(0, 1, step.cache)
+
+    def _generator_gradient(self, batch: Batch) -> Outcome:
         z, y = self._given(self.g.ops, batch, Use.LATENT_G)
         p_d = self.d.effective(iterate=False)
         step = g_grad(self.g.ops, self.gan, self.g.params, p_d, batch.x, z, self.g.grads, y)

@@ -119,6 +119,9 @@ class TrainConfig:
     and brightness, joined by commas, or none."""
     lecam: float = 0.0
     """Weight of LeCam regularisation, for few data (0.3 in its users' code); 0 is off."""
+    unrolled_steps: int = 0
+    """Let the generator learn against the discriminator of so many more updates, which are then taken back (unrolled
+    GAN, without the gradient through those updates): against mode collapse; 0 is off."""
     gradient_clip: float = 0.0
     """Scale each player's gradient down to this norm; 0 is off."""
     ema: float = 0.0
@@ -187,6 +190,7 @@ class TrainConfig:
             "pack": 1,
             "minibatch_stddev": 0,
             "instance_noise_steps": 0,
+            "unrolled_steps": 0,
             "latent_dim": 1,
             "log_every": 1,
             "sample_every": 0,

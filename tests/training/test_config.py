@@ -17,7 +17,7 @@ FIELDS = [field.name for field in dataclasses.fields(TrainConfig)]
 EVERYTHING = TrainConfig(
     "infogan", "./faces", "/data", 64, 3, None, 2, 32, 2**62, "numpy", "minimax", 0.1, "adam", 1e-3, 1e-4, 2e-4,
     "cosine", 0.1, 0.9, True, 0.0, False, 0.01, None, None, 0.4, 2, "r1", 0.5, 3, 0.1, 100, "spectral", 0.02, 4, 2,
-    0.1, 50, "cutout", 0.3, 1.5, 0.999, 17, 0.5, "none", 1, 0, 0, 5,
+    0.1, 50, "cutout", 0.3, 2, 1.5, 0.999, 17, 0.5, "none", 1, 0, 0, 5,
 )  # fmt: skip
 """Every field that can be set together with the others, none at its default."""
 UNSET = {"steps": "int", "epochs": "int", "reconstruction": "str", "divergence_weight": "float"}
@@ -95,7 +95,7 @@ def test_fields_that_are_too_many_or_missing(table: dict[str, Any], complaint: s
 
 WHOLE = {
     "steps": 1, "epochs": 1, "image_size": 1, "batch_size": 2, "seed": 0, "n_critic": 1, "latent_dim": 1,
-    "penalty_every": 1, "pack": 1, "minibatch_stddev": 0, "instance_noise_steps": 0,
+    "penalty_every": 1, "pack": 1, "minibatch_stddev": 0, "instance_noise_steps": 0, "unrolled_steps": 0,
     "log_every": 1, "sample_every": 0, "checkpoint_every": 0, "keep_checkpoints": 1,
 }  # fmt: skip
 """The least value of each."""

@@ -5,8 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import kernels
+from kernels import Use
 from minigan import TrainConfig, Trainer
 from minigan.errors import UserError
+from minigan.training.updates import d_grad, g_grad
 
 SHAPE = (8, 8, 1)
 SMALL: dict[str, Any] = {"width": 0.05, "backend": "numpy", "batch_size": 8, "latent_dim": 4}
@@ -59,9 +62,10 @@ CURES: dict[str, dict[str, Any]] = {
     "pack": {"pack": 4},
     "stddev": {"minibatch_stddev": 4},
     "lecam": {"lecam": 0.3},
+    "unrolled": {"unrolled_steps": 2},
     "all": {
         "instance_noise": 0.1, "augment": "cutout", "pack": 2, "minibatch_stddev": 2, "lecam": 0.3, "penalty": "r1+r2",
-        "weight_norm": "spectral",
+        "weight_norm": "spectral", "unrolled_steps": 1,
     },
 }  # fmt: skip
 
@@ -84,6 +88,37 @@ def test_training_goes_on_bit_for_bit_after_a_checkpoint(preset: str, cure: str,
     assert not np.array_equal(trainer.params_d.flat, before)
     for name, tensor in trainer.checkpoint().tensors.items():
         np.testing.assert_array_equal(tensor, other.checkpoint().tensors[name], err_msg=name)
+
+
+@pytest.mark.parametrize("settings", [{}, {"weight_norm": "spectral", "penalty": "r1", "amsgrad": True}])
+def test_updates_ahead_are_taken_back(settings: dict[str, Any]) -> None:
+    """D is after a step what it is without them, moments and vectors too; G is not."""
+    plain, ahead = (Trainer(TrainConfig("mlp", unrolled_steps=k, lr=0.01, **SMALL, **settings), SHAPE) for k in (0, 3))
+    for own in (plain, ahead):
+        own.step(images())
+    assert plain.d.optimizer.count == ahead.d.optimizer.count == 1
+    np.testing.assert_array_equal(plain.d.grads.flat, ahead.d.grads.flat)
+    for name, tensor in plain.d.tensors().items():
+        np.testing.assert_array_equal(tensor, ahead.d.tensors()[name], err_msg=name)
+    assert not np.array_equal(plain.params_g.flat, ahead.params_g.flat)
+
+
+def test_the_generator_learns_against_the_discriminator_of_later() -> None:
+    """Its gradient by hand: D's updates by plain descent on the latents of the step, then G's gradient there."""
+    settings = {**SMALL, "optimizer": "sgd", "lr": 0.1, "unrolled_steps": 2}
+    trainer, start = (Trainer(TrainConfig("mlp", **settings), SHAPE) for _ in range(2))
+    x, ops, gan = images(), kernels.get_ops("numpy"), start.algorithm.gan
+    p_g, p_d = start.params_g, start.params_d.copy()
+    trainer.step(x)
+    ops.begin_step(0)
+    for _ in range(3):  # its own update, and two ahead
+        g_d = p_d.like()
+        d_grad(ops, gan, p_g, p_d, x, ops.random_normal((8, 4), Use.LATENT_D), g_d)
+        p_d.flat -= np.float32(0.1) * g_d.flat
+    g_g = p_g.like()
+    g_grad(ops, gan, p_g, p_d, x, ops.random_normal((8, 4), Use.LATENT_G), g_g)
+    assert g_g.flat.any()
+    np.testing.assert_allclose(trainer.params_g.flat, p_g.flat - np.float32(0.1) * g_g.flat, rtol=1e-5, atol=1e-7)
 
 
 def test_a_warm_step_needs_no_new_memory() -> None:
