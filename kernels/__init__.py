@@ -27,12 +27,39 @@ def _numba(*arguments: Any, **named: Any) -> Ops:
     return NumbaOps(*arguments, **named)
 
 
-BACKENDS: dict[str, Callable[..., Ops]] = {"numpy": NumpyOps, "numba": _numba}
+def _cuda(*arguments: Any, **named: Any) -> Ops:
+    """CudaOps on a GPU."""
+    from .cuda import CudaOps
+
+    return CudaOps(_gpu(), *arguments, **named)
+
+
+def _cuda_emulator(*arguments: Any, **named: Any) -> Ops:
+    """CudaOps on the emulator."""
+    from .cuda import CudaOps
+
+    return CudaOps(_emulator(), *arguments, **named)
+
+
+BACKENDS: dict[str, Callable[..., Ops]] = {
+    "numpy": NumpyOps,
+    "numba": _numba,
+    "cuda": _cuda,
+    "cuda-emulator": _cuda_emulator,
+}
 
 
 def available() -> dict[str, str | None]:
     """Backend -> None if it works here, else the reason why it does not."""
-    return {"numpy": None, "numba": _why_not_numba()}
+    return {name: _why_not(name) for name in BACKENDS}
+
+
+def _why_not(backend: str) -> str | None:
+    if backend == "numba":
+        return _why_not_numba()
+    if backend == "cuda":
+        return _why_not_cuda()
+    return _why_not_emulator() if backend == "cuda-emulator" else None
 
 
 @functools.cache
@@ -44,8 +71,39 @@ def _why_not_numba() -> str | None:
     return None
 
 
+def _why_not_cuda() -> str | None:
+    from .cuda.detect import why_not
+
+    return why_not()
+
+
+@functools.cache
+def _why_not_emulator() -> str | None:
+    from .cuda.emulator import why_not
+
+    return why_not()
+
+
+@functools.cache
+def _gpu() -> Any:
+    """One runtime for all operations: one stream, and each kernel is loaded once."""
+    from .cuda.gpu import GpuRuntime
+
+    return GpuRuntime()
+
+
+@functools.cache
+def _emulator() -> Any:
+    """One runtime for all operations, so that each kernel is loaded once."""
+    from .cuda.emulator import EmulatorRuntime
+
+    return EmulatorRuntime()
+
+
 def fastest() -> str:
-    """The backend that "auto" stands for on this machine."""
+    """The backend that "auto" stands for on this machine; the emulator is for looking, never the fastest."""
+    if _why_not_cuda() is None:
+        return "cuda"
     return "numpy" if _why_not_numba() else "numba"
 
 
@@ -66,12 +124,15 @@ def get_ops(
         workspace, rng: to share with another `Ops`; new ones by default.
 
     Raises:
-        ValueError: unknown backend.
+        ValueError: unknown backend, or one that does not work here; says why.
     """
     if backend == "auto":
         backend = fastest()
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; there are auto, {', '.join(BACKENDS)}")
+    reason = _why_not(backend)
+    if reason is not None:
+        raise ValueError(f"{backend} is not here: {reason}")
     return BACKENDS[backend](dtype, seed, workspace=workspace, rng=rng)
 
 

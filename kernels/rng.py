@@ -12,6 +12,7 @@ into four 32-bit words.
 import enum
 import math
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -65,6 +66,15 @@ class CounterRng:
             raise ValueError(f"step must lie in [0, 2**32), got {step}")
         self.step = step
         self._calls.clear()
+
+    @property
+    def calls(self) -> dict[Use, int]:
+        """How many draws of this step there were so far, by use."""
+        return dict(self._calls)
+
+    def skip_to(self, calls: Mapping[Use, int]) -> None:
+        """As if the draws up to `calls` had been made: a captured launch has made them."""
+        self._calls = Counter(calls)
 
     def next_call(self, use: Use) -> int:
         """Count a draw for `use`, and say which of this step it is."""

@@ -162,6 +162,12 @@ def gradcheck(seeds: int, directions: int, backend: str) -> int:
         raise UserError(f"--seeds and --directions: expected at least 1, got {seeds} and {directions}")
     if backend not in ("auto", *kernels.available()):
         raise UserError(f"--backend: expected auto, {', '.join(kernels.available())}, got {backend}")
+    if backend == "cuda":
+        raise UserError(
+            "--backend cuda: checks look at every number; cuda-emulator runs the same kernels where they can"
+        )
+    if reason := kernels.available().get(backend):
+        raise UserError(f"--backend: {backend} is not here: {reason}")
     reports = [
         functools.reduce(Report.joined, same_case)
         for same_case in zip(*(check_all(seed, directions, backend) for seed in range(seeds)), strict=True)

@@ -32,8 +32,7 @@ class Anchors:
     def follow(self, ops: Ops, u_real: Array, u_fake: Array) -> None:
         """Move towards the means of a step's logits; a mean that is not finite moves nothing."""
         means = ops.empty((2,))
-        np.mean(u_real, out=means[0, ...])
-        np.mean(u_fake, out=means[1, ...])
+        means[0], means[1] = u_real.mean(), u_fake.mean()
         ops.moving_average(self.values, means, DECAY)
 
 
@@ -42,7 +41,7 @@ def with_lecam(loss: Loss, weight: float, anchors: Anchors) -> Loss:
 
     def d_terms(r: Array, f: Array) -> tuple[Array, Array, Array]:
         terms, dr, df = loss.d_terms(r, f)
-        a_real, a_fake = anchors.values
+        a_real, a_fake = anchors.values[0], anchors.values[1]
         over, under = np.maximum(r - a_fake, 0), np.maximum(a_real - f, 0)
         return terms + weight * (over**2 + under**2), dr + 2 * weight * over, df - 2 * weight * under
 

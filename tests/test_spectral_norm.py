@@ -109,20 +109,22 @@ def test_the_gradient_is_across_the_weights():
         assert abs(along) < 1e-10 * float(np.linalg.norm(g.named[path]) * np.linalg.norm(p.named[path]))
 
 
-@pytest.mark.parametrize("backend", kernels.available())
+@pytest.mark.parametrize("backend", [name for name, why_not in kernels.available().items() if why_not is None])
 def test_every_backend_agrees(backend: str):
     results = []
     for name, dtype in (("numpy", np.float64), (backend, np.float32)):
-        _, _, p, sn = setting(dtype=dtype)
+        _, _, p, _ = setting(dtype=dtype)
         for path, view in setting()[2].named.items():
             p.named[path][...] = view
         ops, g = kernels.get_ops(name, dtype=dtype), p.like()
-        for _ in range(20):
-            effective = sn.prepare(ops, p)
         for view in g.trainable().values():
             view[...] = np.cos(np.arange(view.size)).reshape(view.shape)
+        p, g = p.on(ops), g.on(ops)
+        sn = SpectralNorm(ops, p, 0)
+        for _ in range(20):
+            effective = sn.prepare(ops, p)
         sn.pull_back(ops, g)
-        results.append([view.copy() for own in (effective, g) for view in own.trainable().values()])
+        results.append([ops.to_host(view).copy() for own in (effective, g) for view in own.trainable().values()])
     for exact, ours in zip(*results, strict=True):
         np.testing.assert_allclose(ours, exact, rtol=1e-3, atol=1e-4)
 

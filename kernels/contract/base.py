@@ -6,8 +6,10 @@ mistakes with the same sentence, and none can forget to count.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -71,6 +73,21 @@ class OpsBase:
     def scratch(self) -> AbstractContextManager[None]:
         """Buffers asked for inside this block are given back at its end."""
         return self.workspace.scratch()
+
+    def why_no_capture(self) -> str | None:
+        """None if `capture` works, else the reason why it does not."""
+        return f"{self.name} runs every operation at once; CUDA records launches"
+
+    def capture(self, work: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+        """(launch, result): what `work` would have launched, recorded; `launch` runs it on the same memory each time.
+
+        `result` is what `work` returned: arrays that each launch writes anew. Numbers that change from launch to launch
+        (the step, the learning rate) are those of the last `set_numbers`.
+        """
+        raise RuntimeError(f"capture: {self.why_no_capture()}")
+
+    def set_numbers(self, lr: float, count: int) -> None:
+        """Before a captured update is launched: its learning rate, its number from 1, and the step of `rng`."""
 
     def check_float(self, op: str, **arrays: Array | None) -> None:
         """Raise unless every given array has the backend's dtype and is C-contiguous."""

@@ -69,17 +69,24 @@ class GpuRuntime(Runtime):
         self.stream.synchronize()
 
     def begin_capture(self) -> None:
-        """Record launches until `end_capture`. Kernels must have run once before: CuPy loads them on first use."""
+        """Record launches until `end_capture`. Kernels must have run once before: CuPy loads them on first use.
+
+        What functions of CuPy make on the way lies in a pool of the graph's own: nobody else gets that memory later.
+        """
         self._refuse_during_capture("begin_capture")
-        self._captured = []
+        self._captured, self.capturing = [], True
+        self._pool = cupy.cuda.MemoryPool()
+        self._allocator = cupy.cuda.using_allocator(self._pool.malloc)
+        self._allocator.__enter__()
         self.stream.begin_capture()
 
     def end_capture(self) -> Graph:
         """The recorded launches as a CUDA graph."""
         if self._captured is None:
             raise RuntimeError("end_capture: no capture is open")
-        arguments, self._captured = self._captured, None
-        return _CudaGraph(self.stream, self.stream.end_capture(), arguments)
+        arguments, self._captured, self.capturing = self._captured, None, False
+        self._allocator.__exit__(None, None, None)
+        return _CudaGraph(self.stream, self.stream.end_capture(), (arguments, self._pool))
 
     def keep(self, arguments: tuple[Argument, ...]) -> None:
         """While a capture is open, remember what a launch was given: a CUDA graph keeps no array alive."""
@@ -92,10 +99,10 @@ class GpuRuntime(Runtime):
 
 
 class _CudaGraph(Graph):
-    def __init__(self, stream: Any, graph: Any, arguments: list[tuple[Argument, ...]]) -> None:
+    def __init__(self, stream: Any, graph: Any, alive: Any) -> None:
         self._stream = stream
         self._graph = graph
-        self._alive = arguments
+        self._alive = alive
         graph.upload(stream)
 
     def launch(self) -> None:

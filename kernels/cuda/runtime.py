@@ -107,11 +107,15 @@ class Runtime(abc.ABC):
         name: for messages: "cuda" or "cuda-emulator".
         xp: the array module whose arrays are device arrays: cupy or numpy.
         capability: compute capability, (9, 0) of an H100; which instructions there are.
+        capturing: whether a capture is open.
+        captures_arrays: whether functions of `xp` take part in a capture, as CuPy's do, or run at once, as NumPy's.
     """
 
     name: str
     xp: ModuleType
     capability: tuple[int, int]
+    capturing: bool = False
+    captures_arrays: bool = True
 
     def __init__(self, folder: Path = FOLDER) -> None:
         """`folder`: of other .cu files than the library's; of these any expression may be asked for."""

@@ -128,6 +128,11 @@ class Adversarial(Algorithm):
         """LeCam's averages."""
         return {} if self.anchors is None else {"lecam": self.anchors.values}
 
+    def variant(self, step: int) -> tuple[float | None, float]:
+        """Weight of the penalty, None where there is none, and instance noise: the same kernels get other numbers."""
+        penalty = self.penalised(step).penalty
+        return None if penalty is None else penalty.weight, noise_at(self.config, step)
+
     def passes(self, update: Update, batch: Batch) -> Passes:
         """G(z), then D on real data and on G(z)."""
         learns_d = update.players == (self.d.name,)
@@ -164,7 +169,7 @@ class Adversarial(Algorithm):
 def _check_weights(player: Player) -> None:
     """Raise UserError if a weight that is to be normalised is zero: there the gradient would be without bound."""
     for path in () if player.spectral_norm is None else player.spectral_norm.paths:
-        if not player.params.named[path].any():
+        if not player.ops.to_host(player.params.named[path]).any():
             raise UserError(f"weight_norm spectral: the {player.name}'s {path} starts at 0, where it has no direction")
 
 

@@ -4,7 +4,7 @@ A GAN has two updates, one of each player (`adversarial`). The Trainer knows no 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
 from typing import Any, NamedTuple, TypeAlias
 
 from kernels import Ops
@@ -68,6 +68,10 @@ class Algorithm(ABC):
     maker: str
     has_prior = True
     updates: tuple[Update, ...]
+
+    def variant(self, step: int) -> Hashable:
+        """What tells apart steps of which an update launches different kernels, or hands them other numbers."""
+        return None
 
     @abstractmethod
     def passes(self, update: Update, batch: Batch) -> Passes:

@@ -55,6 +55,8 @@ class TrainConfig:
     """Of weights, latents and the order of the data."""
     backend: str = "auto"
     """auto, or one of those that `minigan info` lists."""
+    capture: bool = False
+    """Run updates as CUDA graphs from their third time on; cuda only."""
     loss: str | None = None
     """minimax, non-saturating, least-squares, wasserstein, hinge, relativistic-average or relativistic-paired."""
     label_smoothing: float = 0.0

@@ -61,11 +61,14 @@ class Player:
             self.spectral_norm.pull_back(self.ops, self.grads)
         if self.config.gradient_clip:
             self.ops.clip_norm(self.grads.flat, self.config.gradient_clip)
-        lr = self.optimizer.lr * SCHEDULES[self.config.schedule](step, steps)
-        self.optimizer.step(self.ops, self.params, self.grads, lr)
+        self.optimizer.step(self.ops, self.params, self.grads, self.rate(step, steps))
         if self.weight_clip:
             clip_weights(self.ops, self.params, self.weight_clip)
         self.network.update_state(self.ops, self.params, cache)
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate at `step` of `steps`."""
+        return self.optimizer.lr * SCHEDULES[self.config.schedule](step, steps)
 
     @property
     def skipped(self) -> int:

@@ -1,5 +1,6 @@
 """The Trainer: a preset that learns batch by batch. What a run adds (files, progress) is in `minigan.training.loop`."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,10 +17,11 @@ from ..errors import UserError
 from ..layer import Layer
 from ..optim import MovingAverage
 from ..params import ParamSet
-from ..presets import CODES, LABELS, Network, Options, fitted_networks, get_preset
+from ..presets import CODES, LABELS, NO_AUGMENT, Network, Options, fitted_networks, get_preset
 from .adversarial import Adversarial
 from .algorithm import Algorithm, Batch, Outcome, Update
 from .autoencoding import AdversarialAutoencoder, PlainAutoencoder, VariationalAutoencoder
+from .captured import CapturedUpdates
 from .checkpoint import Checkpoint, check_matches, restore
 from .config import TrainConfig
 from .player import Player
@@ -84,6 +86,7 @@ class Trainer:
         maker = self.players[self.algorithm.maker]
         self.average = MovingAverage(maker.params, config.ema) if config.ema else None
         self._sampling = kernels.get_ops(config.backend, seed=config.seed)
+        self._captured = self._graphs() if config.capture else None
         self.steps_done = 0
 
     def _player(self, name: str, network: Network) -> Player:
@@ -99,6 +102,15 @@ class Trainer:
             return kernels.get_ops(self.config.backend, rng=self._rng)
         except ValueError as error:
             raise UserError(f"backend: {error}") from None
+
+    def _graphs(self) -> CapturedUpdates:
+        """Room for captured updates, if the backend captures any."""
+        reason = self._sampling.why_no_capture()
+        if reason is None and self.config.augment != NO_AUGMENT:
+            reason = "DiffAugment decides on the host what to change, once for every launch of a graph"
+        if reason is not None:
+            raise UserError(f"capture: {reason}")
+        return CapturedUpdates(self._rng)
 
     @property
     def g(self) -> Player:
@@ -133,33 +145,47 @@ class Trainer:
     def step(self, x: Array, labels: Array | None = None) -> Any:
         """Every update of the algorithm that is due, on the real batch x; returns its losses, a named tuple.
 
-        A GAN's are (d, g): one update of the discriminator and, every n_critic-th call, one of the generator.
+        A GAN's are (d, g): one update of the discriminator and, every n_critic-th call, one of the generator. On a
+        device they stay there until `read`; those of captured updates hold until the next step.
 
         Args:
             x: (N, *data_shape), float32, C-contiguous, images in [-1, 1].
             labels: (N,) whole numbers, for presets that learn from labels; the others ignore them.
 
         Raises:
-            ValueError: x has another shape or dtype, or labels are missing or out of range.
+            ValueError: x has another shape or dtype, or, with capture, another size than before; labels are missing or
+                out of range.
         """
         if x.shape[1:] != self.data_shape or x.dtype != np.float32 or not len(x):
             raise ValueError(f"step: expected float32 {('N', *self.data_shape)}, got {x.dtype} {x.shape}")
         step, total = self.steps_done, self.total_steps or 1
         batch = self.batch(step, x, self._checked(labels, len(x)))
+        if self._captured is not None:
+            batch = self._captured.hold(batch)
         losses: dict[str, Array] = {}
         self._rng.begin(step)
-        for update in self.algorithm.updates:
+        for number, update in enumerate(self.algorithm.updates):
             if (step + 1) % update.every:
                 continue
-            outcome = self.evaluate(update, batch)
-            for name in update.players:
-                self.players[name].apply(step, total, outcome.caches[name])
-            if self.average is not None and self.algorithm.maker in update.players:
-                maker = self.players[self.algorithm.maker]
-                self.average.update(maker.ops, maker.params)
-            losses |= outcome.losses
+            work = functools.partial(self._update, update, batch, total)
+            if self._captured is None:
+                losses |= work()
+            else:
+                players = [self.players[name] for name in update.players]
+                kind = number, self.algorithm.variant(step)
+                losses |= self._captured.run(kind, players, (step, total), work)
         self.steps_done += 1
         return self.algorithm.losses(**losses)
+
+    def _update(self, update: Update, batch: Batch, total: int) -> dict[str, Array]:
+        """One update of a step of `total`; its losses."""
+        outcome = self.evaluate(update, batch)
+        for name in update.players:
+            self.players[name].apply(batch.step, total, outcome.caches[name])
+        if self.average is not None and self.algorithm.maker in update.players:
+            maker = self.players[self.algorithm.maker]
+            self.average.update(maker.ops, maker.params)
+        return outcome.losses
 
     def batch(self, step: int, x: Array, labels: Array | None) -> Batch:
         """The batch of a step, on the device; without labels where the preset has no use for them."""

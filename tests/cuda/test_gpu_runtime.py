@@ -1,5 +1,6 @@
 """GpuRuntime as far as it can be tested without a GPU: on a CuPy that records what it is asked for."""
 
+import contextlib
 import importlib
 import re
 import sys
@@ -61,7 +62,10 @@ def fake_cupy() -> types.ModuleType:
     device = types.SimpleNamespace(compute_capability="90", attributes={"MaxSharedMemoryPerBlockOptin": 232448}, id=0)
     contents = {
         "ndarray": np.ndarray, "empty": np.empty, "asarray": np.array, "asnumpy": np.array, "uint8": np.uint8,
-        "RawModule": FakeModule, "cuda": types.SimpleNamespace(Stream=FakeStream, Device=lambda: device),
+        "RawModule": FakeModule, "cuda": types.SimpleNamespace(
+            Stream=FakeStream, Device=lambda: device, MemoryPool=lambda: types.SimpleNamespace(malloc=None),
+            using_allocator=contextlib.nullcontext,
+        ),
     }  # fmt: skip
     for name, value in contents.items():
         setattr(cupy, name, value)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from on_host import OnHost, seen_from_host
 
 import kernels
 from kernels import Ops
@@ -24,7 +25,14 @@ def dtype(request: pytest.FixtureRequest) -> np.dtype:
 @pytest.fixture(scope="session")
 def new_ops(backend: str, dtype: np.dtype) -> NewOps:
     """A factory, so that each example of a hypothesis test starts with fresh operations."""
-    return lambda **arguments: kernels.get_ops(backend, dtype=dtype, **arguments)
+    return lambda **arguments: seen_from_host(kernels.get_ops(backend, dtype=dtype, **arguments))
+
+
+@pytest.fixture
+def host_memory(ops: Ops) -> None:
+    """For tests that look at addresses, or at what a device does not check since it would have to wait."""
+    if isinstance(ops, OnHost):
+        pytest.skip("looks into the host's memory")
 
 
 @pytest.fixture

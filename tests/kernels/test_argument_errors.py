@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from on_host import OnHost
 
 import kernels
 from kernels import Ops, Use, activation
@@ -179,6 +180,8 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_mistake(ops: Ops, case: Case):
+    if isinstance(ops, OnHost) and case.parts[0].startswith("from "):
+        pytest.skip("a device does not wait to look at labels; one out of range gives NaN")
     with pytest.raises(case.error) as caught:
         case.call(ops, lambda *shape: np.ones(shape, ops.dtype))
     message = str(caught.value)
@@ -187,6 +190,7 @@ def test_mistake(ops: Ops, case: Case):
     assert not ops.calls, "a call that failed was counted"
 
 
+@pytest.mark.usefixtures("host_memory")
 @pytest.mark.parametrize("which", ["a", "b", "bias"])
 def test_out_may_not_overlap_an_input(ops: Ops, which: str):
     """Partly overlapping memory counts too."""
@@ -222,11 +226,12 @@ def test_two_ops_can_share_a_workspace_and_a_stream(backend: str):
     """Two players that draw from one stream go on where the other stopped."""
     one, alone = kernels.get_ops(backend, seed=7), kernels.get_ops(backend, seed=7)
     other = kernels.get_ops(backend, workspace=one.workspace, rng=one.rng)
-    shared = [ops.random_normal((4,), Use.SAMPLE) for ops in (one, other)]
-    np.testing.assert_array_equal(shared, [alone.random_normal((4,), Use.SAMPLE) for _ in range(2)])
+    shared = [one.to_host(ops.random_normal((4,), Use.SAMPLE)) for ops in (one, other)]
+    np.testing.assert_array_equal(shared, [one.to_host(alone.random_normal((4,), Use.SAMPLE)) for _ in range(2)])
     assert other.workspace is one.workspace
 
 
+@pytest.mark.usefixtures("host_memory")
 def test_read_only_out(ops: Ops):
     a, out = np.ones((2, 2), ops.dtype), np.zeros((2, 2), ops.dtype)
     out.flags.writeable = False

@@ -42,6 +42,7 @@ class EmulatorRuntime(Runtime):
     name = "cuda-emulator"
     xp = np
     capability = (9, 0)
+    captures_arrays = False
 
     def __init__(
         self, order: str | None = None, build: str | None = None, guard: str | None = None, folder: Path = FOLDER
@@ -88,13 +89,13 @@ class EmulatorRuntime(Runtime):
     def begin_capture(self) -> None:
         """Record launches until `end_capture`."""
         self._refuse_during_capture("begin_capture")
-        self._recorded = []
+        self._recorded, self.capturing = [], True
 
     def end_capture(self) -> Graph:
         """The recorded launches."""
         if self._recorded is None:
             raise RuntimeError("end_capture: no capture is open")
-        launches, self._recorded = self._recorded, None
+        launches, self._recorded, self.capturing = self._recorded, None, False
         return _Recording(launches)
 
     def submit(self, launch: Callable[[], None]) -> None:

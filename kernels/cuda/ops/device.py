@@ -6,6 +6,7 @@ from shapes alone where the order of a sum depends on them.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -68,14 +69,32 @@ class DeviceOps(OpsBase):
         """A copy on the host; waits for all launches before it."""
         return self.runtime.to_host(array)
 
-    def now_on_device(self, lr: float, step: int) -> Array:
-        """{learning rate, count of steps} in device memory, where the optimizers' kernels read them."""
-        self.runtime.function("updates.cu", "set_now")((1,), (1,), (self._now, np.float64(lr), np.float64(step)))
+    def why_no_capture(self) -> str | None:
+        """NumPy's functions on the emulator's arrays would run at once, and not again with each launch."""
+        return None if self.runtime.captures_arrays else f"{self.name} records launches, but no functions of NumPy"
+
+    def capture(self, work: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+        """A graph of all launches in `work`; everything that it needs must have run once before."""
+        if self.why_no_capture() is not None:
+            return super().capture(work)
+        results: list[Any] = []
+        graph = self.runtime.capture(lambda: results.append(work()))
+        return graph.launch, results[0]
+
+    def set_numbers(self, lr: float, count: int) -> None:
+        """Write them into device memory."""
+        self.now_on_device(lr, count)
+        self.step_on_device()
+
+    def now_on_device(self, lr: float, count: int) -> Array:
+        """{learning rate, count of updates} in device memory, where the optimizers' kernels read them."""
+        if not self.runtime.capturing:
+            self.runtime.function("updates.cu", "set_now")((1,), (1,), (self._now, np.float64(lr), np.float64(count)))
         return self._now
 
     def step_on_device(self) -> Array:
         """The step that random numbers belong to, in device memory."""
-        if self._step_there != self.rng.step:
+        if self._step_there != self.rng.step and not self.runtime.capturing:
             self.runtime.function("random.cu", "set_step")((1,), (1,), (self._step, np.uint32(self.rng.step)))
             self._step_there = self.rng.step
         return self._step

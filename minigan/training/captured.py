@@ -1,0 +1,91 @@
+"""Updates as graphs: recorded once and launched whole, where the host would hand over every kernel by itself.
+
+A step of a small network is a hundred kernels of a few microseconds, and an eager step waits for the host to launch
+each of them. A graph holds the launches of an update with all their arguments, so it only fits what is equal from step
+to step: addresses (the workspace hands out the same ones, batches are copied into buffers of their own) and sizes. What
+does change lies in device memory and is set before the launch: learning rate, number of the update, step of the random
+numbers.
+
+An update runs three ways: as it is when it comes for the first time, which also compiles its kernels; recorded when it
+comes again; as a graph from then on. The results are the same, bit for bit.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
+
+from kernels import CounterRng, Use
+from kernels.types import Array
+
+from .algorithm import Batch
+from .player import Player
+
+Losses = dict[str, Array]
+
+
+class _Recorded(NamedTuple):
+    """A graph, the losses that it writes, and the random numbers drawn by its end."""
+
+    launch: Callable[[], None]
+    losses: Losses
+    calls: dict[Use, int]
+
+
+class CapturedUpdates:
+    """The graphs of a trainer, by update and by what else tells their launches apart."""
+
+    def __init__(self, rng: CounterRng) -> None:
+        self._rng = rng
+        self._seen: set[Hashable] = set()
+        self._recorded: dict[Hashable, _Recorded] = {}
+        self._held: Batch | None = None
+
+    def hold(self, batch: Batch) -> Batch:
+        """The batch in the buffers that the graphs read.
+
+        Raises:
+            ValueError: its shape is not that of the first batch.
+        """
+        if self._held is None:
+            labels = None if batch.labels is None else batch.labels.copy()
+            self._held = Batch(batch.step, batch.x.copy(), labels)
+            return self._held
+        for name, held, new in (("x", self._held.x, batch.x), ("labels", self._held.labels, batch.labels)):
+            if (None if held is None else held.shape) != (None if new is None else new.shape):
+                raise ValueError(
+                    f"step: captured with {name} {_shape(held)}, got {_shape(new)}: every batch must have the same "
+                    "size, or do without capture"
+                )
+            if held is not None:
+                held[...] = new
+        return self._held._replace(step=batch.step)
+
+    def run(
+        self, name: Hashable, players: Sequence[Player], place: tuple[int, int], work: Callable[[], Losses]
+    ) -> Losses:
+        """Do an update; its losses are valid until the next time.
+
+        Args:
+            name: of the update and its variant.
+            players: who learns, the first with the operations that `work` launches on.
+            place: (step, steps in all), which the learning rate follows from.
+            work: the update, a function of nothing that changes but what this module knows of.
+        """
+        key = name, frozenset(self._rng.calls.items())
+        if key in self._recorded:
+            for player in players:
+                player.optimizer.count += 1
+            self._rng.skip_to(self._recorded[key].calls)
+        elif key in self._seen:
+            launch, losses = players[0].ops.capture(work)
+            self._recorded[key] = _Recorded(launch, losses, self._rng.calls)
+        else:
+            self._seen.add(key)
+            return work()
+        for player in players:
+            player.ops.set_numbers(player.rate(*place), player.optimizer.count)
+        self._recorded[key].launch()
+        return self._recorded[key].losses
+
+
+def _shape(array: Array | None) -> str:
+    return "none" if array is None else str(array.shape)
