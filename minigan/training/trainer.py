@@ -107,7 +107,9 @@ class Trainer:
         """Room for captured updates, if the backend captures any."""
         reason = self._sampling.why_no_capture()
         if reason is None and self.config.augment != NO_AUGMENT:
-            reason = "DiffAugment decides on the host what to change, once for every launch of a graph"
+            reason = "augment draws its changes on the host, which a graph does not come back to"
+        if reason is None and self.config.unrolled_steps:
+            reason = "unrolled_steps take several updates of D in one of G, and a graph has the numbers of one"
         if reason is not None:
             raise UserError(f"capture: {reason}")
         return CapturedUpdates(self._rng)

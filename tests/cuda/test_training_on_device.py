@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -38,6 +38,7 @@ CONFIGURATIONS = {
     "autoencoder": TrainConfig("autoencoder", **NARROW),
     "vae": TrainConfig("vae", **NARROW),
     "aae": TrainConfig("aae", **NARROW),
+    "unrolled": TrainConfig("mlp-small", unrolled_steps=2, n_critic=1, **NARROW),
     "rmsprop": TrainConfig("dcgan", optimizer="rmsprop", weight_clip=0.1, schedule="linear", **NARROW),
     **{f"loss {loss}": TrainConfig("mlp-small", n_critic=1, loss=loss, **NARROW) for loss in LOSSES},
     **{f"penalty {penalty}": TrainConfig("mlp-small", n_critic=1, penalty=penalty, **NARROW) for penalty in PENALTIES},
@@ -165,7 +166,12 @@ class TestCapture:
     @pytest.mark.parametrize("backend", ["numpy", "cuda-emulator"])
     def test_is_refused_where_nothing_is_recorded(self, backend: str):
         with pytest.raises(UserError, match=f"^capture: {backend} "):
-            Trainer(TrainConfig("mlp-small", n_critic=1, backend=backend, capture=True), SHAPE)
+            Trainer(TrainConfig("mlp-small", backend=backend, capture=True), SHAPE)
+
+    @pytest.mark.parametrize("cure", [{"augment": "cutout"}, {"unrolled_steps": 2}])
+    def test_is_refused_for_what_the_host_decides(self, strict: str, cure: dict[str, Any]):
+        with pytest.raises(UserError, match=f"^capture: {next(iter(cure))} "):
+            Trainer(TrainConfig("dcgan", backend=strict, capture=True, **cure, **NARROW), SHAPE)
 
 
 def test_what_is_read_comes_from_the_device(strict: str):

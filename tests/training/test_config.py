@@ -15,7 +15,7 @@ from minigan.training.run_dir import RunDirectory
 
 FIELDS = [field.name for field in dataclasses.fields(TrainConfig)]
 EVERYTHING = TrainConfig(
-    "infogan", "./faces", "/data", 64, 3, None, 2, 32, 2**62, "numpy", "minimax", 0.1, "adam", 1e-3, 1e-4, 2e-4,
+    "infogan", "./faces", "/data", 64, 3, None, 2, 32, 2**62, "numpy", True, "minimax", 0.1, "adam", 1e-3, 1e-4, 2e-4,
     "cosine", 0.1, 0.9, True, 0.0, False, 0.01, None, None, 0.4, 2, "r1", 0.5, 3, 0.1, 100, "spectral", 0.02, 4, 2,
     0.1, 50, "cutout", 0.3, 2, 1.5, 0.999, 17, 0.5, "none", 1, 0, 0, 5,
 )  # fmt: skip
