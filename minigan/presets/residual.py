@@ -33,7 +33,7 @@ def _of_points(options: Options) -> Networks:
 def _of_images(options: Options) -> Networks:
     """A block at each of three sizes, of which each has twice the channels of the next larger one."""
     height, width, channels = options.data_shape
-    small, middle, large = (options.units(units) for units in (128, 64, 32))
+    small, middle, large = (options.units(units) for units in (64, 32, 16))
     size = (max(height // 4, 1), max(width // 4, 1))
     generator = Sequential(
         Dense(options.latent_dim, math.prod(size) * small, init=he_normal()),
