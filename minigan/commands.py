@@ -14,7 +14,6 @@ import kernels
 from kernels.compiling import telling
 
 from .errors import UserError
-from .penalties import get_penalty
 from .presets import NO_PENALTY
 from .training.config import TrainConfig
 
@@ -142,7 +141,7 @@ def presets(name: str, data: str, width: float) -> int:
     clip = TrainConfig(preset.name).resolved().weight_clip
     settings |= {"weight clip": clip} if clip else {}
     if recipe.penalty not in (None, NO_PENALTY):
-        settings |= {"penalty": recipe.penalty, "penalty weight": get_penalty(str(recipe.penalty)).weight}
+        settings |= {"penalty": recipe.penalty, "penalty weight": recipe.penalty_weight}
     if recipe.auxiliary_weight is not None and preset.auxiliary is not None:
         settings |= {f"weight of the {preset.auxiliary.name} term": recipe.auxiliary_weight}
     settings |= {"weight norm": recipe.weight_norm} if recipe.weight_norm not in (None, "none") else {}

@@ -41,8 +41,6 @@ def fitted_networks(preset: Preset, options: Options, fittings: Fittings) -> Net
     if fittings == Fittings():
         return networks
     names = " and ".join(name for name, value in vars(fittings).items() if value != getattr(Fittings(), name))
-    if "discriminator" not in networks:
-        raise UserError(f"{preset.name} has no discriminator that {names} could be fitted to")
     if networks["discriminator"].in_shape != options.data_shape:
         raise UserError(f"{preset.name}: {names} cannot be fitted to a discriminator that is told labels")
     if fittings.pack > 1 and preset.auxiliary is not None:

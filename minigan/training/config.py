@@ -23,7 +23,7 @@ gradient penalty or spectral normalisation bounds the slope itself."""
 OF_A_DISCRIMINATOR = ("loss", "label_smoothing", "lr_g", "lr_d", "weight_norm", "weight_clip")
 OF_A_GAN = (
     "n_critic", "penalty", "penalty_weight", "penalty_every", "penalty_weight_end", "penalty_weight_steps", "pack",
-    "minibatch_stddev", "instance_noise", "instance_noise_steps", "augment", "lecam",
+    "minibatch_stddev", "instance_noise", "instance_noise_steps", "augment", "lecam", "unrolled_steps",
 )  # fmt: skip
 """What only presets take whose discriminator judges anything, and samples."""
 

@@ -202,6 +202,7 @@ def test_a_preset_is_laid_out(preset: str, minigan: CommandLine) -> None:
     for name, value in (("loss", recipe.loss), ("reconstruction", recipe.reconstruction)):
         assert (f"{name} {value}; " in out) == (value is not None)
     assert f"batch size {recipe.batch_size}; " in out
+    assert (f"penalty weight {recipe.penalty_weight}" in out) == (recipe.penalty_weight is not None)
     options = Options(SHAPES["cifar10"], recipe.latent_dim, 1.0, recipe.norm, classes=10)
     totals = []
     for network, in_shape in PRESETS[preset].networks(options).values():
