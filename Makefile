@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
+GPU_PYTHON ?= $(BIN)/python
 # A quarter of the width and half the batch: the most readable digits that we found for two minutes of two cores.
 DEMO_FLAGS := --width 0.25 --batch-size 32 --lr 1e-3 --schedule linear --label-smoothing 0.1 --ema 0.99 --steps 3200
 
-.PHONY: demo test oracle lint bench pictures clean help
+.PHONY: demo test oracle lint bench gpu pictures clean help
 
 help:
 	@echo "make demo    train a GAN on real handwritten digits and draw what it learned (about two and a half minutes)"
@@ -14,6 +15,7 @@ help:
 	@echo "make oracle  compare with PyTorch (installs the extra: peers)"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   measure everything, with PyTorch and JAX (an hour), and write the README's tables and plots"
+	@echo "make gpu     test and time the CUDA kernels on this machine's GPU (installs the extra: gpu)"
 	@echo "make pictures  the README's pictures from the demo's run"
 	@echo "make clean   remove the virtual environment and build leftovers"
 
@@ -40,6 +42,10 @@ $(VENV)/installed-bench: $(VENV)/installed-peers
 	$(BIN)/python -c 'import jax, torch' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'
 	@touch $@
 
+$(VENV)/installed-gpu: $(VENV)/installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[gpu]'
+	@touch $@
+
 demo: $(VENV)/installed
 	@$(BIN)/minigan train lucic $(DEMO_FLAGS) --out $(DEMO) --overwrite
 
@@ -57,6 +63,14 @@ lint: $(VENV)/installed-dev
 bench: $(VENV)/installed-bench
 	$(BIN)/minigan bench all --out benchmarks/results
 	$(BIN)/python -m benchmarks.report
+
+# The hardware's part: its tests of the operations, where pytest is there, then checks and timings. GPU_PYTHON=python3 takes an interpreter
+# that has CuPy already and installs nothing.
+gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(VENV)/installed-gpu)
+	@$(GPU_PYTHON) -c 'import sys; from kernels.cuda import detect; sys.exit(detect.why_not() and "no usable GPU: " + detect.why_not())'
+	@if $(GPU_PYTHON) -c 'import hypothesis, pytest' 2>/dev/null; then $(GPU_PYTHON) -m pytest tests/kernels -k 'cuda and not emulator'; \
+	else echo "pytest and hypothesis are not installed: the checks of benchmarks/gpu.py alone"; fi
+	$(GPU_PYTHON) -m benchmarks.gpu
 
 pictures: $(VENV)/installed
 	$(BIN)/python tools/readme_pictures.py $(DEMO) docs/images
