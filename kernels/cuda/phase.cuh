@@ -25,9 +25,7 @@ struct PhaseAxis {
         pixels((size - offset + stride - 1) / stride),
         first((offset + pad) % stride),
         taps((kernel - first + stride - 1) / stride),
-        shift((offset + pad) / stride) {
-    if (taps < 0) taps = 0;
-  }
+        shift((offset + pad) / stride) {}
 };
 
 struct Phase {

@@ -162,6 +162,20 @@ def test_a_phase_without_taps_is_f_of_the_bias(runtime: EmulatorRuntime, rung: s
 
 
 @each_rung
+def test_pixels_under_no_window_do_not_matter(runtime: EmulatorRuntime, rung: str, dtype: np.dtype):
+    """Where a panel reaches beyond the last tap it holds zeros: NaN times zero would show."""
+    t = Trilinear(runtime, rung, dtype, SPARSE, 2, seed=6)
+    (kh, kw), (sh, sw) = SPARSE.kernel, SPARSE.stride
+    rows, columns = (
+        np.arange(side) % step < taps for side, step, taps in zip(SPARSE.size, (sh, sw), (kh, kw), strict=True)
+    )
+    expected = t.expected()
+    t.x[:, ~(rows[:, None] & columns)] = np.nan
+    np.testing.assert_array_equal(t.conv2d(), expected.y)
+    np.testing.assert_array_equal(t.conv2d_weight_grad(), expected.dw)
+
+
+@each_rung
 @pytest.mark.parametrize("n", [2, 40])
 def test_weight_gradients_are_added_to_what_is_there(runtime: EmulatorRuntime, rung: str, dtype: np.dtype, n: int):
     t = Trilinear(runtime, rung, dtype, RUNS, n, seed=3)

@@ -5,6 +5,7 @@ every backend is the business of tests/kernels.
 """
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from recording import RecordingRuntime
 from kernels import activation
 from kernels.activations import FORMULAS
 from kernels.cuda.emulator import EmulatorRuntime, why_not
-from kernels.cuda.instances.products import DEPTH, MATMUL, Rung
+from kernels.cuda.instances.products import CONVOLUTION, DEPTH, MATMUL, Rung
 from kernels.cuda.ops import plan
 from kernels.cuda.ops.products import CudaProducts
 from kernels.reference import naive
@@ -254,3 +255,10 @@ class TestChoice:
     def test_an_unknown_rung_is_refused(self, runtime: EmulatorRuntime):
         with pytest.raises(ValueError, match=r"matmul_rung is one of auto, naive, .*, got 'fast'"):
             RungOps(runtime, np.dtype(np.float32), "fast")
+
+
+def test_the_page_climbs_the_ladders():
+    page = (Path(__file__).parents[2] / "docs" / "cuda-kernels.md").read_text(encoding="utf-8")
+    for name, rung in MATMUL.items():
+        assert f"| `{name}` | `{rung.file}` | {rung.idea}" in page
+    assert [name for name in CONVOLUTION if f"**{name}**" not in page] == []
