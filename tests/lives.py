@@ -61,7 +61,7 @@ def outcome(path: Path) -> dict[str, Any]:
     metrics = run.metrics.read()
     for record in metrics:
         assert record.pop("images_per_second") > 0
-    found: dict[str, Any] = {"config": run.config, "metrics": metrics}
+    found: dict[str, Any] = {"config": run.config, "metrics": metrics, "health": run.health.read()}
     for file in sorted(path.rglob("*.*")):
         if file.suffix == ".safetensors":
             checkpoint = load(file)
@@ -70,7 +70,9 @@ def outcome(path: Path) -> dict[str, Any]:
         elif file.suffix in (".png", ".gif") and file.name != "curves.png":
             found[str(file.relative_to(path))] = digest(file.read_bytes())
         else:
-            assert file.name in ("config.toml", "metrics.jsonl", "curves.png", ".lock"), f"{file} is left over"
+            assert file.name in ("config.toml", "metrics.jsonl", "health.jsonl", "curves.png", ".lock"), (
+                f"{file} is left over"
+            )
     return found
 
 

@@ -58,7 +58,7 @@ def _mlp_small(options: Options) -> Networks:
 
 DENSE_WIDE = Preset(
     name="dense-wide",
-    summary="dense layers 12,544 wide, 157 million weights in one matrix; 3.6 GB to train; the saturating game",
+    summary="dense layers 12,544 wide, 157 million weights in one matrix; 4.3 GB to train; the saturating game",
     source=(
         "a tutorial's GAN, mended: its output layer had one unit per channel instead of an image, its generator was "
         "never trained through the discriminator, and all the discriminator's targets were ones"

@@ -21,6 +21,7 @@ from ..presets import CODES, NO_PENALTY, NOISE, get_preset
 from .algorithm import Algorithm, Batch, Outcome, Pass, Passes, Update
 from .config import TrainConfig
 from .gan import Gan
+from .health.discriminator import discriminator_signs
 from .player import Player
 from .stability import noise_at, penalty_weight_at
 from .unrolled import Keeper
@@ -76,6 +77,7 @@ class Adversarial(Algorithm):
             Update((self.g.name,), self.generator_gradient, every=config.n_critic),
         )
         self.logits: tuple[Array, Array] | None = None
+        self.feedback: tuple[Array, Array] | None = None
 
     def discriminator_gradient(self, batch: Batch, replay: bool = False) -> Outcome:
         """D's gradient, with fakes from latents of its own; keeps the logits."""
@@ -112,9 +114,12 @@ class Adversarial(Algorithm):
             self.d.apply(0, 1, step.cache)
 
     def _generator_gradient(self, batch: Batch) -> Outcome:
+        """Through the D of now; keeps what came back from it."""
         z, y = self._given(self.g.ops, batch, Use.LATENT_G)
         p_d = self.d.effective(iterate=False)
         step = g_grad(self.g.ops, self.gan, self.g.params, p_d, batch.x, z, self.g.grads, y)
+        assert step.dfake is not None
+        self.feedback = step.du_fake, step.dfake
         return Outcome({"g": step.losses.game}, {self.g.name: step.cache})
 
     def penalised(self, step: int) -> Gan:
@@ -148,6 +153,14 @@ class Adversarial(Algorithm):
         assert self.logits is not None
         d_real, d_fake = realness(self.gan.loss, *map(self.d.ops.to_host, self.logits))
         return {"d_real": d_real, "d_fake": d_fake}
+
+    def signs(self) -> dict[str, float | None]:
+        """See `discriminator_signs`."""
+        if self.logits is None or self.feedback is None:
+            return {}
+        (real, fake), (du, dx) = (map(self.d.ops.to_host, pair) for pair in (self.logits, self.feedback))
+        game = get_loss(str(self.config.loss), self.config.label_smoothing)  # without LeCam's penalty
+        return discriminator_signs(game, self.config.label_smoothing, (real, fake), (du, dx))
 
     def conditions(self, labels: Array | None, seed: int) -> Any:
         """What the generator is told when samples of `labels` (N,) are drawn; the continuous codes follow the seed."""

@@ -92,3 +92,7 @@ class Algorithm(ABC):
     def beliefs(self) -> dict[str, float]:
         """What else a line of metrics says of the last step."""
         return {}
+
+    def signs(self) -> dict[str, float | None]:
+        """What else the health monitor can know of the last step, by key."""
+        return {}

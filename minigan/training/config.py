@@ -136,6 +136,8 @@ class TrainConfig:
     """batch, layer or none, in presets that have the choice."""
     log_every: int = 10
     """Steps between lines of metrics.jsonl."""
+    health_every: int = 50
+    """Steps between measurements of the health monitor, which warns of known failures; 0 is off."""
     sample_every: int = 100
     """Steps between sample grids; 0 is only at the end."""
     checkpoint_every: int = 500
@@ -195,6 +197,7 @@ class TrainConfig:
             "unrolled_steps": 0,
             "latent_dim": 1,
             "log_every": 1,
+            "health_every": 0,
             "sample_every": 0,
             "checkpoint_every": 0,
             "keep_checkpoints": 1,

@@ -9,6 +9,8 @@ from ..data import Batches
 from ..errors import UserError
 from .checkpoint import NonFiniteStateError, save
 from .diagnose import NonFiniteError, first_non_finite
+from .health.diagnosis import PAGE
+from .health.monitor import HealthMonitor
 from .interrupt import StopRequest
 from .pictures import Pictures
 from .progress import Progress
@@ -18,7 +20,13 @@ from .trainer import Trainer
 
 @np.errstate(over="ignore", invalid="ignore")  # the optimizers' guard sees what overflows, NonFiniteError explains it
 def train(
-    trainer: Trainer, batches: Batches, run: RunDirectory, pictures: Pictures, progress: Progress, stop: StopRequest
+    trainer: Trainer,
+    batches: Batches,
+    run: RunDirectory,
+    monitor: HealthMonitor,
+    pictures: Pictures,
+    progress: Progress,
+    stop: StopRequest,
 ) -> None:
     """Train to the trainer's last step, or until a stop is requested; either way everything is saved.
 
@@ -39,6 +47,9 @@ def train(
         except UserError:
             _save(run, trainer)  # a data file that breaks in the middle of a run costs no step
             raise
+        watched = monitor.due
+        if watched:
+            monitor.before()
         losses = trainer.step(x, labels)
         step, last = trainer.steps_done, trainer.steps_done == total
         progress.step(step)
@@ -49,7 +60,12 @@ def train(
         failed = trainer.skipped
         if failed is not None:
             _save(run, trainer, prune=False)
-            raise NonFiniteError(_explain(run, trainer, failed, first_non_finite(trainer, x, labels)))
+            explanation = _explain(run, trainer, monitor, failed, first_non_finite(trainer, x, labels))
+            run.health.append({"step": step, "warnings": {"non-finite": explanation}, "over": []})
+            pictures.curves()
+            raise NonFiniteError(explanation)
+        if watched:
+            _watch(run, monitor, progress)
         if _due(config.sample_every, step, last):
             pictures.sample_grid()
         if _due(config.checkpoint_every, step, last):
@@ -81,14 +97,26 @@ def _due(every: int, step: int, last: bool) -> bool:
     return last or (every > 0 and step % every == 0)
 
 
+def _watch(run: RunDirectory, monitor: HealthMonitor, progress: Progress) -> None:
+    """Record a measurement and tell what it changed."""
+    record, verdict = monitor.after()
+    run.health.append(record)
+    for text in verdict.warnings.values():
+        progress.message(f"step {record['step']}: warning: {text}")
+    for name in verdict.over:
+        progress.message(f"step {record['step']}: no longer: {name.replace('-', ' ')}")
+
+
 def _save(run: RunDirectory, trainer: Trainer, prune: bool = True) -> None:
     """Write a checkpoint, the metrics before it first; a run that fails keeps its earlier ones, so prunes none."""
     try:
         run.metrics.sync()
+        run.health.sync()
         save(run.checkpoints, trainer.checkpoint(), keep=trainer.config.keep_checkpoints if prune else None)
     except NonFiniteStateError as error:
         raise NonFiniteError(
-            f"stopped: {error}; it is not saved, earlier checkpoints stay; start anew with a lower --lr"
+            f"stopped: {error}; it is not saved, earlier checkpoints stay; start anew with a lower --lr. "
+            f"Read {PAGE}#non-finite"
         ) from error
 
 
@@ -102,9 +130,11 @@ def _record(trainer: Trainer, batches: Batches, losses: Any, rate: float) -> dic
     return {**place, **named, **trainer.algorithm.beliefs(), "images_per_second": rate}
 
 
-def _explain(run: RunDirectory, trainer: Trainer, who: str, place: str) -> str:
+def _explain(run: RunDirectory, trainer: Trainer, monitor: HealthMonitor, who: str, place: str) -> str:
+    warned = ", ".join(name.replace("-", " ") for name in monitor.diagnosis.active)
     return (
         f"stopped at step {trainer.steps_done}: the {who}'s gradient is not finite; first seen in {place}. "
         "The weights from before that update are saved; start anew with a lower --lr or with --gradient-clip 1, or set "
-        f"them in {run.config_path} and resume"
+        f"them in {run.config_path} and resume. {f'Before it came to that: {warned}. ' if warned else ''}"
+        f"Read {PAGE}#non-finite"
     )

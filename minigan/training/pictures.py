@@ -59,8 +59,11 @@ class Pictures:
         return grid_png(np.concatenate(rows), GRID_SIDE)
 
     def curves(self) -> None:
-        """plots/curves.png."""
+        """plots/curves.png, and plots/health.png if the health monitor has measured anything."""
         atomic_write_bytes(self.run.plots / "curves.png", viz.loss_curves_png(self.run.metrics.read()))
+        records = self.run.health.read()
+        if records:
+            atomic_write_bytes(self.run.plots / "health.png", viz.health_png(records))
 
     def final(self) -> None:
         """plots/: curves, interpolation and reconstructions (of images only) and the animation of all sample grids."""

@@ -20,7 +20,7 @@ class Records:
     path: Path
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add one flat record of numbers and texts; NaN and infinity become null."""
+        """Add one record of numbers, texts, and lists or tables of texts; numbers that are not finite become null."""
         with one_line_errors(f"write {self.path}"), self.path.open("a", encoding="utf-8") as handle:
             handle.write(_json_line(record))
 

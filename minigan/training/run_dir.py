@@ -2,7 +2,8 @@
 
     RUN/config.toml     the configuration, written first      RUN/samples/step_0000600.png
     RUN/metrics.jsonl   one JSON record a line                RUN/checkpoints/step_0000600.safetensors
-    RUN/.lock           held while a process trains           RUN/plots/
+    RUN/health.jsonl    as metrics, from the health monitor   RUN/plots/
+    RUN/.lock           held while a process trains
 
 A resumed run goes back to its checkpoint's step (`Records.rewind`, `rewind_samples`) before it goes on, so that its
 files end up equal to those of a run that was never interrupted.
@@ -26,7 +27,14 @@ if sys.platform != "win32":
     import fcntl
 
 HEADER = "# A run of minigan: its configuration."
-OWN_FILES = ("metrics.jsonl", "samples/step_*.png", "checkpoints/step_*.safetensors", "plots/*.png", "plots/*.gif")
+OWN_FILES = (
+    "metrics.jsonl",
+    "health.jsonl",
+    "samples/step_*.png",
+    "checkpoints/step_*.safetensors",
+    "plots/*.png",
+    "plots/*.gif",
+)
 """All that a run writes besides config.toml: starting over with `overwrite` removes these and nothing else."""
 
 
@@ -90,6 +98,11 @@ class RunDirectory:
     def metrics(self) -> Records:
         """The metrics."""
         return Records(self.path / "metrics.jsonl")
+
+    @property
+    def health(self) -> Records:
+        """What the health monitor measured. A file of its own: its records have other steps and many more keys."""
+        return Records(self.path / "health.jsonl")
 
     @property
     def samples(self) -> Path:

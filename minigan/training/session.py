@@ -11,6 +11,7 @@ from ..errors import UserError
 from .checkpoint import Checkpoint, latest
 from .checkpoint import load as load_checkpoint
 from .config import TrainConfig
+from .health.monitor import HealthMonitor
 from .interrupt import stop_on_signals
 from .loop import train
 from .pictures import Pictures
@@ -19,7 +20,16 @@ from .run_dir import RunDirectory, fresh_path
 from .trainer import Trainer
 
 RUNS = Path("runs")
-HARMLESS = {"steps", "epochs", "data_dir", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints"}
+HARMLESS = {
+    "steps",
+    "epochs",
+    "data_dir",
+    "log_every",
+    "health_every",
+    "sample_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+}
 """What may change on the way without changing what is learned; a schedule other than constant depends on the total."""
 
 NEWER_FIELDS = {field.name: field.default for field in dataclasses.fields(TrainConfig) if field.name != "preset"}
@@ -72,6 +82,7 @@ def resume(path: Path, steps: int | None = None, data_dir: str | None = None) ->
             run = dataclasses.replace(run, config=trainer.config.to_dict())
             run.write_config()
         run.metrics.rewind(_last_kept(trainer, trainer.config.log_every))
+        run.health.rewind(trainer.steps_done)
         run.rewind_samples(_last_kept(trainer, trainer.config.sample_every))
         return run, _train(run, trainer, batches)
 
@@ -168,5 +179,7 @@ def _train(run: RunDirectory, trainer: Trainer, batches: Batches) -> int:
             f"{trainer.config.preset} on {batches.dataset.name}: {sizes} parameters, steps {trainer.steps_done} to "
             f"{trainer.total_steps}, {run.path}"
         )
-        train(trainer, batches, run, Pictures(run, trainer, batches.dataset), shown, stop)
+        monitor = HealthMonitor(trainer, batches.dataset)
+        monitor.recall(run.health.read())
+        train(trainer, batches, run, monitor, Pictures(run, trainer, batches.dataset), shown, stop)
     return stop.exit_code if trainer.steps_done < trainer.total_steps else 0

@@ -281,14 +281,15 @@ class Trainer:
             raise UserError(f"label: expected 0 to {self.classes - 1}, got {label}")
         return np.full(count, label)
 
-    def generate(self, z: Array, labels: Array | None = None, seed: int | None = None) -> Array:
+    def generate(self, z: Array, labels: Array | None = None, seed: int | None = None, averaged: bool = True) -> Array:
         """G(z) or G(z, label) in eval mode for latents z (count, Z), copied out of the workspace.
 
-        Images are clipped to [-1, 1]; `seed`: of infogan's continuous codes.
+        Images are clipped to [-1, 1]; `seed`: of infogan's continuous codes. `averaged`: from the moving average of
+        the weights where there is one.
         """
         y = self.algorithm.conditions(labels, self.config.seed if seed is None else seed)
         maker = self.players[self.algorithm.maker]
-        params = maker.params if self.average is None else self.average.params
+        params = self.average.params if averaged and self.average is not None else maker.params
         ops, images = self._sampling, np.empty((len(z), *self.data_shape), np.float32)
         for start in range(0, len(z), SAMPLE_BATCH):
             ops.workspace.reset()

@@ -30,12 +30,14 @@ class DiscriminatorStep(NamedTuple):
 
 
 class GeneratorStep(NamedTuple):
-    """What a generator step leaves: its loss and the notes of the generator's pass."""
+    """What a generator step leaves: its loss, the notes of the generator's pass, and what came back to it from D."""
 
     value: Array  # 0-d
     losses: Losses
     cache: Note
     notes: Any
+    du_fake: Array  # (N, 1), the loss's gradient in the logits
+    dfake: Array | None  # like fake, the same gradient behind D: all that G learns from; None without g
 
 
 def d_grad(
@@ -88,7 +90,8 @@ def g_grad(
     u_real = logits(d.forward(ops, p_d, told(x, shown))[0]) if gan.loss.g_needs_real else None
     of_fake, cache_d = d.forward(ops, p_d, told(fake, shown))
     losses, doutput = gan.g_loss(ops, u_real, of_fake, y)
+    dfake = None
     if g is not None:
-        dfake, _ = d.backward(ops, p_d, cache_d, doutput)
-        gan.generator.backward(ops, p_g, cache, without_label(dfake), g, need_dx=False)
-    return GeneratorStep(losses.value, losses, cache, (cache, cache_d, doutput))
+        dfake = without_label(d.backward(ops, p_d, cache_d, doutput)[0])
+        gan.generator.backward(ops, p_g, cache, dfake, g, need_dx=False)
+    return GeneratorStep(losses.value, losses, cache, (cache, cache_d, doutput), logits(doutput), dfake)

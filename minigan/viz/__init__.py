@@ -6,12 +6,14 @@ matplotlib and Pillow are imported by the functions that draw with them, so that
 from .animation import gif
 from .curves import loss_curves_png
 from .grids import image_grid, png
+from .health import health_png
 from .interpolate import interpolation_latents, slerp
 from .points import scatter_png
 from .sequences import sequences_png
 
 __all__ = [
     "gif",
+    "health_png",
     "image_grid",
     "interpolation_latents",
     "loss_curves_png",

@@ -30,27 +30,27 @@ def loss_curves_png(records: Sequence[Mapping[str, Any]]) -> bytes:
     judged = "loss_d" in keys
     figure = style.figure(8, 6 if judged else 3.5)
     losses, *below = figure.subplots(1 + judged, 1, squeeze=False)[:, 0]
-    steps = _column(records, "step")
-    columns = {key: _column(records, key) for key in keys}
+    steps = column(records, "step")
+    columns = {key: column(records, key) for key in keys}
     style.dress(losses, "Losses", ylabel="loss")
     low, high = _limits(np.concatenate(list(columns.values())))
     losses.set_ylim(low, high)
     reach = (low - 0.1 * (high - low), high + 0.1 * (high - low))
-    _curves(losses, steps, {key: np.clip(column, *reach) for key, column in columns.items()})
+    _curves(losses, steps, {key: np.clip(values, *reach) for key, values in columns.items()})
 
     for beliefs in below:
         style.dress(beliefs, "What D believes", ylabel="probability of being real")
         beliefs.set_ylim(0, 1)
         beliefs.axhline(0.5, color=style.FAINT_INK, linewidth=1, linestyle="--", label="undecided")
-        _curves(beliefs, steps, {key: _column(records, key) for key in ("d_real", "d_fake")})
+        _curves(beliefs, steps, {key: column(records, key) for key in ("d_real", "d_fake")})
 
-    speed = _column(records, "images_per_second")
+    speed = column(records, "images_per_second")
     lowest = below[0] if judged else losses
     lowest.set_xlabel(f"step ({np.nanmedian(speed):,.0f} images/s)" if np.isfinite(speed).any() else "step")
     return style.figure_png(figure)
 
 
-def _column(records: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
+def column(records: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
     """The values of one key, float64 (n,): NaN where there is none, and never so large that drawing overflows."""
     values = [record.get(key) for record in records]
     return np.clip(np.array([np.nan if value is None else value for value in values], np.float64), -HUGE, HUGE)

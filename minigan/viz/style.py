@@ -16,6 +16,7 @@ REAL = "#0072B2"
 FAKE = "#D55E00"
 OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """What belongs to neither: bluish green, reddish purple, orange, sky blue."""
+PLAYERS = {"discriminator": REAL, "generator": FAKE}
 INK = "#333333"
 FAINT_INK = "#8A8A8A"
 GRID = "#E6E6E6"

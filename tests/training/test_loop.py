@@ -24,6 +24,8 @@ from minigan.training import loop
 from minigan.training.checkpoint import latest, load
 from minigan.training.diagnose import NonFiniteError, first_non_finite
 from minigan.training.files import step_files
+from minigan.training.health.diagnosis import Verdict
+from minigan.training.health.monitor import HealthMonitor
 from minigan.training.interrupt import StopRequest, stop_on_signals
 from minigan.training.pictures import Pictures
 from minigan.training.progress import PlainProgress
@@ -40,6 +42,7 @@ class Shown(PlainProgress):
         self.stop, self.stop_after = StopRequest(), stop_after
         self.steps: list[int] = []
         self.logged: list[Mapping[str, Any]] = []
+        self.messages: list[str] = []
 
     def step(self, step: int) -> None:
         self.steps.append(step)
@@ -48,6 +51,9 @@ class Shown(PlainProgress):
 
     def log(self, record: Mapping[str, Any]) -> None:
         self.logged.append(record)
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
 
 
 class Run:
@@ -66,7 +72,8 @@ class Run:
 
     def train(self) -> None:
         pictures = Pictures(self.directory, self.trainer, self.dataset)
-        loop.train(self.trainer, self.batches, self.directory, pictures, self.shown, self.shown.stop)
+        monitor = HealthMonitor(self.trainer, self.dataset)
+        loop.train(self.trainer, self.batches, self.directory, monitor, pictures, self.shown, self.shown.stop)
 
     @property
     def written(self) -> tuple[list[int], list[int], list[int]]:
@@ -125,6 +132,41 @@ def test_the_metrics_are_those_of_the_steps(tmp_path: Path, monkeypatch: pytest.
     ]
     assert run.shown.logged == run.directory.metrics.read()
     np.testing.assert_array_equal(run.trainer.params_g.flat, by_hand.params_g.flat)
+
+
+def test_health_is_recorded_told_and_drawn(tmp_path: Path) -> None:
+    """SGD at a rate of 10 overturns the layers at once: the warning comes with the update that makes 20."""
+    run = Run(tmp_path, health_every=2, optimizer="sgd", lr=10.0, steps=40)
+    run.train()
+    records = run.directory.health.read()
+    assert [record["step"] for record in records] == list(range(2, 41, 2))
+    warned = [(record["step"], text) for record in records for text in record["warnings"].values()]
+    assert run.shown.messages == [f"step {step}: warning: {text}" for step, text in warned]
+    assert "exploding gradient: one update changes" in run.shown.messages[0]
+    assert run.plots == {"curves.png", "health.png", "interpolation.png", "training.gif"}
+
+
+def test_what_is_over_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(tmp_path, health_every=1, steps=12)
+    monitor = HealthMonitor(run.trainer, run.dataset)
+    verdicts = {3: Verdict({"mode-collapse": "mode collapse: ..."}, []), 7: Verdict({}, ["mode-collapse"])}
+    nothing = Verdict({}, [])
+    monkeypatch.setattr(monitor.diagnosis, "observe", lambda signs: verdicts.get(signs["step"], nothing))
+    pictures = Pictures(run.directory, run.trainer, run.dataset)
+    loop.train(run.trainer, run.batches, run.directory, monitor, pictures, run.shown, run.shown.stop)
+    assert run.shown.messages == ["step 3: warning: mode collapse: ...", "step 7: no longer: mode collapse"]
+
+
+def test_the_end_of_a_run_that_fails_names_what_the_monitor_had_seen(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.trainer.algorithm.gan = run.trainer.algorithm.gan._replace(
+        loss=broken_loss(run.trainer.algorithm.gan.loss, "g_terms")
+    )
+    monitor = HealthMonitor(run.trainer, run.dataset)
+    monitor.diagnosis._alarms["exploding-gradient"].active = True
+    pictures = Pictures(run.directory, run.trainer, run.dataset)
+    with pytest.raises(NonFiniteError, match=r"and resume\. Before it came to that: exploding gradient\. Read docs/"):
+        loop.train(run.trainer, run.batches, run.directory, monitor, pictures, run.shown, run.shown.stop)
 
 
 def test_points_become_a_scatter_plot_and_no_interpolation(tmp_path: Path) -> None:
@@ -186,10 +228,12 @@ def test_nan_in_the_data_stops_the_run_with_the_weights_from_before(tmp_path: Pa
     assert str(caught.value) == (
         "stopped at step 3: the discriminator's gradient is not finite; first seen in the batch of real data itself. "
         "The weights from before that update are saved; start anew with a lower --lr or with --gradient-clip 1, or set "
-        f"them in {run.directory.config_path} and resume"
+        f"them in {run.directory.config_path} and resume. Read docs/when-training-fails.md#non-finite"
     )
     assert run.written == ([1, 2, 3], [0], [2, 3])
     assert run.directory.metrics.read()[-1]["loss_d"] is None
+    assert run.directory.health.read() == [{"step": 3, "warnings": {"non-finite": str(caught.value)}, "over": []}]
+    assert run.plots == {"curves.png", "health.png"}
     saved = load(run.directory.checkpoints / "step_0000003.safetensors")
     for name, view in twice.params_d.named.items():
         np.testing.assert_array_equal(saved.tensors[f"discriminator/{name}"], view)

@@ -86,7 +86,7 @@ def noise(faces: Path) -> str:
 
 
 def tiny(data: str, preset: str = "dcgan", **settings: Any) -> TrainConfig:
-    every = {"log_every": 1, "sample_every": 4, "checkpoint_every": 5, "lr": 0.01}
+    every = {"log_every": 1, "health_every": 2, "sample_every": 4, "checkpoint_every": 5, "lr": 0.01}
     size = {"batch_size": 4, "width": 0.02, "latent_dim": 4, "steps": 20}
     return TrainConfig(preset, data=data, **(every | size | settings))
 

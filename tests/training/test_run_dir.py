@@ -34,6 +34,7 @@ def test_an_existing_run_is_refused_without_overwrite(run: RunDirectory) -> None
 def test_overwrite_removes_what_the_run_wrote_and_nothing_else(run: RunDirectory) -> None:
     own = [
         run.metrics.path,
+        run.health.path,
         run.sample_path(100),
         run.checkpoints / "step_0000100.safetensors",
         run.plots / "curves.png",
