@@ -6,7 +6,8 @@
 namespace mg {
 
 void async_copy(Site site, void* shared, const void* global, unsigned width, int bytes) {
-  if (((uintptr_t)shared | (uintptr_t)global) % width) fail(site, "cp_async%u: an address is not a multiple of %u", width, width);
+  if (((uintptr_t)shared | (uintptr_t)global) % width)
+    fail(site, "cp_async%u: an address is not a multiple of %u", width, width);
   if (bytes < 0 || bytes > (int)width || (width == 4 && bytes % 4)) fail(site, "cp_async%u of %d bytes", width, bytes);
   touch(site, global, bytes, false, false);
   touch(site, shared, width, true, false);

@@ -29,8 +29,8 @@ mg_switch:
   ret
 .size mg_switch, .-mg_switch
 )");
-// A stack that was never run: FRAME bytes of saved registers, in which word ENTRY is where `ret` goes. The odd word keeps
-// the stack 16-byte aligned at the entry of a function, less the return address.
+// A stack that was never run: FRAME bytes of saved registers, in which word ENTRY is where `ret` goes. The odd word
+// keeps the stack 16-byte aligned at the entry of a function, less the return address.
 static constexpr int FRAME = 64, ENTRY = 6;
 #elif defined(__aarch64__)
 asm(R"(

@@ -1,6 +1,7 @@
 // The engine: runs the blocks of a launch, one after another. Compiled once, and linked to each library of kernels.
 #include "asynchronous.h"
 #include "fibers.h"
+#include "hooks.h"
 #include "matrix.h"
 #include "memory_check.h"
 #include "signals.h"
@@ -24,7 +25,7 @@ static void fiber_main() {
   }
 }
 
-static constexpr size_t MOST_SHARED = 227 << 10;  // bytes: what a block may have, static and dynamic (compute capability 9.0)
+static constexpr size_t MOST_SHARED = 227 << 10;  // bytes of a block, static and dynamic: compute capability 9.0
 static constexpr size_t DYNAMIC_ALIGNMENT = 128;
 static constexpr size_t PAGE = 4096;
 

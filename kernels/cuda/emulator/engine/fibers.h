@@ -124,8 +124,8 @@ static void wait(Site site, const char* name, unsigned mask) {
 }
 
 void fail(Site site, const char* format, ...) {
-  int n = snprintf(text, sizeof text, "%s:%d: block (%u, %u, %u), thread (%u, %u, %u): ", site.file, site.line, blockIdx.x,
-                   blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z);
+  int n = snprintf(text, sizeof text, "%s:%d: block (%u, %u, %u), thread (%u, %u, %u): ", site.file, site.line,
+                   blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z);
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(text + n, sizeof text - n, format, arguments);
@@ -144,10 +144,15 @@ static Site at(const void* instruction) {
 // The line that the engine works for, when it touches a kernel's memory itself.
 static Site on_behalf_of;
 
+// Zeroed memory, taken as it is touched.
+static void* reserve(size_t bytes) {
+  return mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
 static void grow_stacks(int count) {
   if (count <= stacks_made) return;
   if (stacks) munmap(stacks, stacks_made * STACK);
-  stacks = (char*)mmap(nullptr, count * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  stacks = (char*)reserve(count * STACK);
   stacks_made = count;
 }
 

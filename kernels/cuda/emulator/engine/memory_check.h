@@ -1,7 +1,7 @@
 // The memory checker of the checked build: every load and store of a kernel is looked at.
 //
-// The compiler's thread-sanitizer pass puts a call before each of them; the functions that it calls are here in place of
-// its own runtime. Found are
+// The compiler's thread-sanitizer pass puts a call before each of them; hooks.h has the functions that it calls, in
+// place of the sanitizer's own. Found are
 //   - accesses outside of all arrays that the launch was given, of shared memory and of the thread's own stack;
 //   - shared memory that is read before anybody has written it;
 //   - races: two threads, the same bytes, one of them writes, and nothing orders them. What orders is __syncthreads,
@@ -30,8 +30,8 @@ namespace mg {
 
 unsigned char* dynamic_shared;
 
-// The end of static shared memory: the engine is linked behind the kernels, so this is what comes last in the section. A
-// kernel that oversteps its arrays runs into it, and not into the engine's own data.
+// The end of static shared memory: the engine is linked behind the kernels, so this is what comes last in the section.
+// A kernel that oversteps its arrays runs into it, and not into the engine's own data.
 __attribute__((section("mg_shared"))) static unsigned char beyond_shared[32 << 10] = {};
 static size_t static_shared_bytes() { return beyond_shared - __start_mg_shared; }
 static bool checking;
@@ -69,7 +69,7 @@ static void watch(uintptr_t begin, size_t bytes, int argument, bool cells) {
   if (!bytes) return;
   Region region{begin, begin + bytes, nullptr, argument};
   if (cells)  // zero pages, taken as they are touched
-    region.cells = (Cell*)mmap(nullptr, cell_bytes(region), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    region.cells = (Cell*)reserve(cell_bytes(region));
   regions.push_back(region);
 }
 
@@ -143,8 +143,9 @@ static u32 remember(Site site) {
 static const char* place(const Region& region, uintptr_t address) {
   static char buffer[96];
   const long long offset = (long long)(address - region.begin);
+  const char* kind = region.argument == Region::shared ? "static" : "dynamic";
   if (region.argument >= 0) snprintf(buffer, sizeof buffer, "byte %lld of argument %d", offset, region.argument);
-  else snprintf(buffer, sizeof buffer, "byte %lld of %s shared memory", offset, region.argument == Region::shared ? "static" : "dynamic");
+  else snprintf(buffer, sizeof buffer, "byte %lld of %s shared memory", offset, kind);
   return buffer;
 }
 
@@ -157,7 +158,8 @@ static const char* place(const Region& region, uintptr_t address) {
   for (const Region& region : regions) {
     if (!region.cells) continue;
     const bool before = access.address < region.begin;
-    const uintptr_t distance = before ? region.begin - access.address : access.address - std::min(access.address, region.end);
+    const uintptr_t distance =
+        before ? region.begin - access.address : access.address - std::min(access.address, region.end);
     if (distance < least) nearest = &region, least = distance;
   }
   if (!nearest) fail(site, "%s %u bytes outside of every array that the kernel was given", what, access.bytes);
@@ -174,11 +176,12 @@ static const char* place(const Region& region, uintptr_t address) {
   if (other.interval < block_starts.back()) {
     const auto next = std::upper_bound(block_starts.begin(), block_starts.end(), other.interval);
     const unsigned n = (unsigned)(next - block_starts.begin()) - 1;
-    snprintf(block, sizeof block, " of block (%u, %u, %u)", n % gridDim.x, n / gridDim.x % gridDim.y, n / gridDim.x / gridDim.y);
+    snprintf(block, sizeof block, " of block (%u, %u, %u)", n % gridDim.x, n / gridDim.x % gridDim.y,
+             n / gridDim.x / gridDim.y);
   }
   fail(site_of(access.instruction), "race: %s %s, which thread (%u, %u, %u)%s %s at %s:%d, and nothing orders the two",
-       access.writes ? "writes" : "reads", place(region, access.address), thread.thread.x, thread.thread.y, thread.thread.z,
-       block, other_writes ? "has written" : "has read", where, line);
+       access.writes ? "writes" : "reads", place(region, access.address), thread.thread.x, thread.thread.y,
+       thread.thread.z, block, other_writes ? "has written" : "has read", where, line);
 }
 
 // ---- the check itself --------------------------------------------------------------------------------------------
@@ -210,8 +213,8 @@ static void check_cell(const Access& access, const Region& region, Cell& cell, u
     for (Event* event : {&cell.write, &cell.read[0], &cell.read[1]})
       if (event->interval < block_starts.back()) *event = Event{};
   if (cell.copies)
-    fail(site_of(access.instruction), "%s %s, into which an asynchronous copy is under way", access.writes ? "writes" : "reads",
-         place(region, access.address));
+    fail(site_of(access.instruction), "%s %s, into which an asynchronous copy is under way",
+         access.writes ? "writes" : "reads", place(region, access.address));
   if (!access.writes && in_shared && !cell.write.interval)
     fail(site_of(access.instruction), "reads %s, which no thread has written", place(region, access.address));
   auto races_with = [&](const Event& event) {
@@ -219,7 +222,8 @@ static void check_cell(const Access& access, const Region& region, Cell& cell, u
     return event.interval && (event.bytes & bytes) && !both_atomic && !ordered(event);
   };
   if (races_with(cell.write)) tell_race(access, region, cell.write, true);
-  Event event{interval, access.instruction, (unsigned short)current->id, current->clock[current->lane], bytes, access.atomic};
+  const unsigned short thread = current->id, clock = current->clock[current->lane];
+  Event event{interval, access.instruction, thread, clock, bytes, access.atomic};
   if (!access.writes) {
     given_up(cell) = event;
     return;
@@ -227,7 +231,8 @@ static void check_cell(const Access& access, const Region& region, Cell& cell, u
   for (const Event& read : cell.read)
     if (races_with(read)) tell_race(access, region, read, false);
   const Event& before = cell.write;  // of one thread that writes a word in parts all parts count
-  if (before.interval == interval && before.thread == current->id && before.atomic == access.atomic) event.bytes |= before.bytes;
+  if (before.interval == interval && before.thread == thread && before.atomic == access.atomic)
+    event.bytes |= before.bytes;
   cell.write = event;
 }
 
@@ -281,48 +286,9 @@ static void count_copies(const AsyncCopy& copy, int change) {
   for (const Region& region : regions) {
     const uintptr_t address = (uintptr_t)copy.shared;
     if (!region.cells || address < region.begin || address >= region.end) continue;
-    for (unsigned i = 0; i < copy.width; i += 4) region.cells[(address + i - (region.begin & ~(uintptr_t)3)) / 4].copies += change;
+    const size_t first = (address - (region.begin & ~(uintptr_t)3)) / 4;
+    for (unsigned i = 0; i < copy.width / 4; i++) region.cells[first + i].copies += change;
   }
 }
 
 }  // namespace mg
-
-// What the compiler's pass calls, with the address of the instruction after the access.
-#define MG_INSTRUCTION ((u32)((const char*)__builtin_return_address(0) - 1 - mg::__ehdr_start))
-#define MG_HOOK(name, size, writes)                                                                                       \
-  extern "C" void name(void* address) {                                             \
-    if (mg::current)                                                                                                      \
-      mg::check({(uintptr_t)address, size, writes, false, MG_INSTRUCTION}); \
-  }
-MG_HOOK(__tsan_read1, 1, false) MG_HOOK(__tsan_read2, 2, false) MG_HOOK(__tsan_read4, 4, false)
-MG_HOOK(__tsan_read8, 8, false) MG_HOOK(__tsan_read16, 16, false) MG_HOOK(__tsan_write1, 1, true)
-MG_HOOK(__tsan_write2, 2, true) MG_HOOK(__tsan_write4, 4, true) MG_HOOK(__tsan_write8, 8, true)
-MG_HOOK(__tsan_write16, 16, true) MG_HOOK(__tsan_unaligned_read2, 2, false) MG_HOOK(__tsan_unaligned_read4, 4, false)
-MG_HOOK(__tsan_unaligned_read8, 8, false) MG_HOOK(__tsan_unaligned_read16, 16, false)
-MG_HOOK(__tsan_unaligned_write2, 2, true) MG_HOOK(__tsan_unaligned_write4, 4, true)
-MG_HOOK(__tsan_unaligned_write8, 8, true) MG_HOOK(__tsan_unaligned_write16, 16, true)
-#undef MG_HOOK
-#define MG_HOOK(name, writes)                                                                                             \
-  extern "C" void name(void* address, unsigned long size) {                         \
-    if (mg::current)                                                                                                      \
-      mg::check({(uintptr_t)address, (unsigned)size, writes, false, MG_INSTRUCTION}); \
-  }
-MG_HOOK(__tsan_read_range, false) MG_HOOK(__tsan_write_range, true)
-#undef MG_HOOK
-extern "C" void __tsan_init() {}
-extern "C" void __tsan_func_entry(void*) {}
-extern "C" void __tsan_func_exit() {}
-// In place of the C library's, where the compiler copies or clears something large.
-extern "C" void* __tsan_memcpy(void* to, const void* from, size_t size) {
-  if (mg::current && size) {
-    mg::check({(uintptr_t)from, (unsigned)size, false, false, MG_INSTRUCTION});
-    mg::check({(uintptr_t)to, (unsigned)size, true, false, MG_INSTRUCTION});
-  }
-  return memmove(to, from, size);
-}
-extern "C" void* __tsan_memmove(void* to, const void* from, size_t size) __attribute__((alias("__tsan_memcpy")));
-extern "C" void* __tsan_memset(void* to, int byte, size_t size) {
-  if (mg::current && size) mg::check({(uintptr_t)to, (unsigned)size, true, false, MG_INSTRUCTION});
-  return memset(to, byte, size);
-}
-#undef MG_INSTRUCTION

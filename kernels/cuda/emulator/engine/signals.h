@@ -48,7 +48,7 @@ class Signals {
   stack_t old_stack;
 
   static void handle(int number, siginfo_t* info, void* context) {
-    if (!pthread_equal(launching, pthread_self()) || !current) {  // not ours: raised again, for whoever was there before
+    if (!pthread_equal(launching, pthread_self()) || !current) {  // not ours: raised again, for the handler before
       for (int i = 0; i < count; i++)
         if (numbers[i] == number) sigaction(number, &old[i], nullptr);
       return;

@@ -19,7 +19,8 @@ Votes block_barrier(Site site, const char* name, int predicate) {
       fail(site, "%s, while thread (%u, %u, %u) waits at %s of %s:%d: a barrier is for the whole block", name,
            first.thread.x, first.thread.y, first.thread.z, first.waits_at, first.site.file, first.site.line);
   }
-  if (live < threads) fail(site, "%s, but %d of the block's %d threads have ended before it", name, threads - live, threads);
+  if (live < threads)
+    fail(site, "%s, but %d of the block's %d threads have ended before it", name, threads - live, threads);
   votes.count += predicate != 0;
   votes.all &= predicate != 0;
   votes.any |= predicate != 0;
@@ -63,7 +64,8 @@ static Fiber& lane_of_warp(int lane) { return fibers[current->warp * 32 + lane];
 void warp_collective(Site site, const char* name, unsigned mask, void* operand, Exchange exchange) {
   Warp& warp = warps[current->warp];
   const unsigned me = 1u << current->lane;
-  if (!(mask & me)) fail(site, "%s with mask 0x%08x, which does not have the calling lane %d", name, mask, current->lane);
+  if (!(mask & me))
+    fail(site, "%s with mask 0x%08x, which does not have the calling lane %d", name, mask, current->lane);
   const int lanes = threads - current->warp * 32;
   if (lanes < 32 && mask >> lanes)
     fail(site, "%s with mask 0x%08x in a warp of %d threads", name, mask, lanes);
@@ -135,15 +137,17 @@ static void tell_deadlock() {
   }
   current = first;
   threadIdx = first->thread;
-  int n = snprintf(text, sizeof text, "%s:%d: block (%u, %u, %u), thread (%u, %u, %u): waits for ever at %s", first->site.file,
-                   first->site.line, blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z,
-                   first->waits_at);
+  int n = snprintf(text, sizeof text, "%s:%d: block (%u, %u, %u), thread (%u, %u, %u): waits for ever at %s",
+                   first->site.file, first->site.line, blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y,
+                   threadIdx.z, first->waits_at);
   if (first->mask) n += snprintf(text + n, sizeof text - n, " with mask 0x%08x", first->mask);
   if (!missing) return;
   n += snprintf(text + n, sizeof text - n, " for thread (%u, %u, %u), which ", missing->thread.x, missing->thread.y,
                 missing->thread.z);
   if (missing->done) snprintf(text + n, sizeof text - n, "has ended");
-  else snprintf(text + n, sizeof text - n, "waits at %s of %s:%d", missing->waits_at, missing->site.file, missing->site.line);
+  else
+    snprintf(text + n, sizeof text - n, "waits at %s of %s:%d", missing->waits_at, missing->site.file,
+             missing->site.line);
 }
 
 }  // namespace mg

@@ -35,7 +35,8 @@ extern "C" void __ubsan_handle_out_of_bounds(mg::Place* place, size_t index) {
 extern "C" void __ubsan_handle_type_mismatch_v1(mg::Place* place, uintptr_t address) {
   struct Data { mg::Place place; const mg::Type* type; unsigned char log_alignment, kind; };
   const auto* data = (const Data*)place;
-  if (!address) mg::fail(mg::site(place), "undefined behaviour: an access to %s through a null pointer", data->type->name);
+  if (!address)
+    mg::fail(mg::site(place), "undefined behaviour: an access to %s through a null pointer", data->type->name);
   mg::fail(mg::site(place), "undefined behaviour: misaligned access: %s wants an address that is a multiple of %d",
            data->type->name, 1 << data->log_alignment);
 }

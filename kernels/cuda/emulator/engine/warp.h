@@ -14,7 +14,8 @@ inline int __syncthreads_or(int p, mg::Site site = mg::Site::here()) {
 }
 
 inline void __syncwarp(unsigned mask = 0xffffffffu, mg::Site site = mg::Site::here()) { mg::warp_barrier(site, mask); }
-inline unsigned __activemask() = delete;  // says nothing about who will come to the next operation: masks are written out
+// It says nothing about who will come to the next operation: masks are written out.
+inline unsigned __activemask() = delete;
 inline unsigned __ballot_sync(unsigned mask, int p, mg::Site site = mg::Site::here()) {
   return mg::ballot(site, "__ballot_sync", mask, p != 0);
 }
