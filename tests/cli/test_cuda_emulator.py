@@ -1,9 +1,13 @@
 """CUDA from the command line, on a machine that need not have a GPU."""
 
+from functools import partial
+
 import pytest
 from command_line import SMALL, CommandLine
+from strict_device import StrictRuntime
 
 import kernels
+from kernels.cuda import CudaOps
 from kernels.cuda.emulator import why_not
 
 
@@ -40,3 +44,15 @@ def test_gradient_checks_ask_for_memory_of_the_host(minigan: CommandLine) -> Non
     code, out, err = minigan("gradcheck", "--backend", "cuda")
     assert (code, out) == (2, "")
     assert "cuda-emulator runs the same kernels" in err
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+@pytest.mark.parametrize("capture", [(), ("--capture",)], ids=["eager", "captured"])
+def test_a_whole_run_reads_no_device_by_accident(
+    minigan: CommandLine, monkeypatch: pytest.MonkeyPatch, capture: tuple[str, ...]
+) -> None:
+    """Metrics, pictures, checkpoints and the health monitor among what it does between steps."""
+    monkeypatch.setitem(kernels.BACKENDS, "strict", partial(CudaOps, StrictRuntime()))
+    flags = ("--backend", "strict", "--steps", 4, "--log-every", 1, *SMALL, *capture)
+    code, out, _ = minigan("train", "mlp", *flags, "--out", "run")
+    assert (code, out.startswith("Done: run/samples")) == (0, True)
