@@ -95,8 +95,8 @@ class Presets:
 
     name: Annotated[str, Positional, arg(metavar="NAME")] = ""
     """Which one to show; all in short by default."""
-    data: str = "mnist5k"
-    """Data set for which the networks are laid out."""
+    data: str | None = None
+    """Data set for which the networks are laid out; by default the one that the preset trains on."""
     width: float = 1.0
     """Factor on the hidden units."""
 

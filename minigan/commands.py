@@ -110,7 +110,7 @@ def sample(
     return 0
 
 
-def presets(name: str, data: str, width: float) -> int:
+def presets(name: str, data: str | None, width: float) -> int:
     """List all presets, or lay one out for a data set."""
     from .data.registry import CLASSES, SHAPES
     from .presets import ALIASES, PRESETS, Options, get_preset
@@ -122,9 +122,10 @@ def presets(name: str, data: str, width: float) -> int:
         print("aliases: " + ", ".join(f"{alias} = {target}" for alias, target in ALIASES.items()))
         print("more: minigan presets NAME; train one: minigan train NAME")
         return 0
+    preset = get_preset(name)
+    data = data or preset.recipe.data
     if data not in SHAPES:
         raise UserError(f"--data: expected one of {', '.join(SHAPES)}, got {data}")
-    preset = get_preset(name)
     recipe = preset.recipe
     networks = preset.networks(Options(SHAPES[data], recipe.latent_dim, width, recipe.norm, CLASSES.get(data)))
     print(f"{preset.name}: {preset.summary}\nsource: {preset.source}")

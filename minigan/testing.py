@@ -22,6 +22,7 @@ from kernels.types import Padding, Pads, Pair, Shape
 from .layer import Layer, Sequential, is_shape
 from .layers import (
     ELU,
+    GRU,
     AvgPool2d,
     BatchNorm,
     Concat,
@@ -330,7 +331,7 @@ RANDOM = ("Dropout", "InstanceNoise", "DiffAugment")
 """Kinds that draw random numbers in train mode."""
 ENLARGING = ("ConvTranspose2d", "Upsample2d")
 NEIGHBOURS = ("Pack", "MinibatchStddev")
-KINDS = (*BUILDERS, *NEIGHBOURS, "Embedding", "Projection", *COMPOSITES)
+KINDS = (*BUILDERS, *NEIGHBOURS, "Embedding", "Projection", "GRU", *COMPOSITES)
 """All that `layers` draws; every layer of `minigan.layers` is among them."""
 
 
@@ -339,9 +340,9 @@ def layers(*kinds: str, second_order: bool = False) -> st.SearchStrategy[LayerAn
 
     Args:
         kinds: names in KINDS, all by default.
-        second_order: leave out BatchNorm, also inside composites: in train mode it has no second order.
+        second_order: leave out BatchNorm, also inside composites, and GRU: they have no second order in train mode.
     """
-    chosen = [kind for kind in kinds or KINDS if not (second_order and kind == "BatchNorm")]
+    chosen = [kind for kind in kinds or KINDS if not (second_order and kind in ("BatchNorm", "GRU"))]
     return st.sampled_from(chosen).flatmap(lambda kind: _layers_of(kind, second_order))
 
 
@@ -363,6 +364,9 @@ def _layers_of(draw: Draw, kind: str, second_order: bool) -> LayerAndShape:
     if kind == "Projection":
         shape = draw(feature_shapes())
         return Projection(shape[0], draw(st.integers(LABELS, 5))), (shape, ())
+    if kind == "GRU":
+        times, features = draw(st.integers(1, 4)), draw(_channels())
+        return GRU(features, draw(_channels()), last=draw(st.booleans())), (times, features)
     if kind == "Embedding":
         return Embedding(draw(st.integers(LABELS, 5)), draw(st.integers(1, 4))), ()
     if kind == "Concat":

@@ -1,4 +1,4 @@
-"""The presets that are GANs, and random conditions for those that take one."""
+"""The presets that are GANs of images, and random conditions for those that take one."""
 
 from typing import Any
 
@@ -8,7 +8,9 @@ from minigan.auxiliary import CATEGORIES, CODES
 from minigan.presets import PRESETS
 
 CLASSES = 3
-GANS = {name: preset for name, preset in PRESETS.items() if preset.algorithm == "adversarial"}
+GANS = {
+    name: preset for name, preset in PRESETS.items() if preset.algorithm == "adversarial" and "images" in preset.kinds
+}
 
 
 def random_condition(preset: str, count: int, rng: np.random.Generator, dtype: Any = np.float64) -> Any:

@@ -19,7 +19,7 @@ def dcgan() -> tuple[Layer, Layer]:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_parameter_that_is_made_is_counted(preset: str) -> None:
     recipe = PRESETS[preset].recipe
-    networks = PRESETS[preset].networks(Options(DIGITS, recipe.latent_dim, 0.1, recipe.norm, classes=10))
+    networks = PRESETS[preset].networks(Options(SHAPES[recipe.data], recipe.latent_dim, 0.1, recipe.norm, classes=10))
     for network, in_shape in networks.values():
         p = network.init(0, in_shape)
         rows = summarize(network, in_shape)

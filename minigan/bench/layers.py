@@ -26,7 +26,8 @@ QUICK_PRESETS = ("mlp", "dcgan")
 def cases(quick: bool) -> Iterator[Case]:
     """Each layer once, where it first occurs; the gradient in the latents, which nobody needs, is left out."""
     seen = set()
-    for preset in QUICK_PRESETS if quick else PRESETS:
+    images = [name for name, preset in PRESETS.items() if "images" in preset.kinds]
+    for preset in QUICK_PRESETS if quick else images:
         for player, path, layer, in_shape in linear_layers(preset):
             key = (type(layer), _weight_shape(layer, in_shape), in_shape)
             if key in seen:

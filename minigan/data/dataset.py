@@ -13,11 +13,11 @@ IntArray = NDArray[np.int64]
 
 
 class Dataset(Protocol):
-    """Samples by index: images (H, W, C) in [-1, 1], or points (2,)."""
+    """Samples by index: images (H, W, C) in [-1, 1], points (2,), or sequences (T, F)."""
 
     name: str
     shape: tuple[int, ...]
-    """Shape of one sample: (H, W, C) for images, (2,) for points."""
+    """Shape of one sample: (H, W, C) for images, (2,) for points, (T, F) for sequences."""
     num_classes: int | None
     class_names: tuple[str, ...] | None
 
@@ -36,7 +36,8 @@ def to_float(images: ByteArray) -> FloatArray:
 
 
 class ArrayDataset:
-    """Samples held in memory: uint8 images `x` (N, H, W, C), scaled batch by batch, or float32 points `x` (N, 2)."""
+    """Samples held in memory: uint8 images `x` (N, H, W, C), scaled batch by batch, or float32 points
+    `x` (N, 2) or sequences `x` (N, T, F)."""
 
     def __init__(
         self,
@@ -45,8 +46,9 @@ class ArrayDataset:
         labels: NDArray[Any] | None = None,
         class_names: tuple[str, ...] | None = None,
     ) -> None:
-        if (x.dtype, x.ndim) not in ((np.uint8, 4), (np.float32, 2)):
-            raise UserError(f"{name}: expected uint8 (N, H, W, C) or float32 (N, 2), got {x.dtype} {x.shape}")
+        if (x.dtype, x.ndim) not in ((np.uint8, 4), (np.float32, 2), (np.float32, 3)):
+            expected = "uint8 (N, H, W, C), float32 (N, 2) or float32 (N, T, F)"
+            raise UserError(f"{name}: expected {expected}, got {x.dtype} {x.shape}")
         if labels is not None and labels.shape != (len(x),):
             raise UserError(f"{name}: expected labels ({len(x)},), one for each sample, got {labels.shape}")
         self.name = name

@@ -11,6 +11,7 @@ from .dataset import Dataset
 from .folder import ImageFolder, height_width
 from .mixtures import grid, ring, swiss_roll
 from .mnist import mnist, mnist5k
+from .sines import TIMES, sines
 from .stacked import StackedMnist
 
 Split = Literal["train", "test"]
@@ -23,6 +24,7 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "ring": (2,),
     "grid": (2,),
     "swiss-roll": (2,),
+    "sines": (TIMES, 1),
     "stacked-mnist": (28, 28, 3),
     "stacked-mnist5k": (28, 28, 3),
 }
@@ -55,8 +57,8 @@ def load(
 
     Files are sought in `data_dir`, then where MINIGAN_DATA says, then in the user's cache, and else downloaded, with a
     progress bar if `progress`; mnist5k and stacked-mnist5k come with minigan. `seed` draws the points of ring, grid and
-    swiss-roll and the stacks of stacked-mnist. `image_size`, H = W or (H, W), and `channels` shape the images of a
-    folder; every other set has one shape only, and asking it for another is an error.
+    swiss-roll, the waves of sines and the stacks of stacked-mnist. `image_size`, H = W or (H, W), and `channels` shape
+    the images of a folder; every other set has one shape only, and asking it for another is an error.
     """
     if split not in ("train", "test"):
         raise UserError(f"split: expected train or test, got {split}")
@@ -83,6 +85,8 @@ def _named(name: str, split: Split, data_dir: str | Path | None, seed: int, prog
             return grid(seed, split)
         case "swiss-roll":
             return swiss_roll(seed, split)
+        case "sines":
+            return sines(seed, split)
         case "stacked-mnist":
             return StackedMnist(name, mnist("mnist", data_dir, split, progress), seed)
         case "stacked-mnist5k":

@@ -9,6 +9,7 @@ import numpy as np
 from ..layer import Layer, Sequential
 from ..layers import (
     ELU,
+    GRU,
     AvgPool2d,
     BatchNorm,
     Concat,
@@ -93,6 +94,8 @@ def layer_cases() -> list[Case]:
         Case(
             "Parallel + Concat", Sequential(Parallel(Dense(2, 3, "tanh"), Dense(4, 2)), Concat(), SiLU()), ((2,), (4,))
         ),
+        Case("GRU", GRU(3, 4), (5, 3)),
+        Case("GRU, last state", GRU(3, 4, last=True), (5, 3)),
         Case("Fork", Sequential(Dense(4, 3, "tanh"), Fork(Dense(3, 1), Dense(3, 2, "sigmoid"))), (4,)),
         Case("Parallel + Embedding", _label_conditional(), ((2,), ()), {"inputs": label_input}),
     ]

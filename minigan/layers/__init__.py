@@ -12,12 +12,14 @@ from .neighbours import MinibatchStddev, Pack
 from .noise import InstanceNoise
 from .norm import BatchNorm, LayerNorm
 from .projection import Projection
+from .recurrent import GRU
 from .regularisation import Dropout
 from .scale import ScaleShift
 from .shape import AvgPool2d, Flatten, MaxPool2d, Reshape, Upsample2d
 
 __all__ = [
     "ELU",
+    "GRU",
     "AvgPool2d",
     "BatchNorm",
     "Concat",

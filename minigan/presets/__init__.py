@@ -9,6 +9,7 @@ from .convolutional import DCGAN, LSGAN, LUCIC, SNGAN, WGAN_GP
 from .dense import DENSE_WIDE, MLP, MLP_SMALL
 from .fittings import NO_AUGMENT, NOISE, Fittings, fitted_networks
 from .preset import ADAM_BETAS, CODES, LABELS, NO_PENALTY, NORMS, WEIGHT_NORMS, Network, Options, Preset, Recipe
+from .recurrent import RNN
 from .residual import R3GAN
 
 PRESETS: dict[str, Preset] = {
@@ -30,6 +31,7 @@ PRESETS: dict[str, Preset] = {
         AUTOENCODER,
         VAE,
         AAE,
+        RNN,
     )
 }
 ALIASES = {"wgan": "mlp-small"}

@@ -75,7 +75,7 @@ MLP = Preset(
     build=_mlp,
     recipe=Recipe(loss="non-saturating", optimizer="adam", lr=2e-4, epochs=200),
     last_bias="dense4/b",
-    takes_points=True,
+    kinds=("images", "points"),
 )
 
 MLP_SMALL = Preset(
@@ -88,5 +88,5 @@ MLP_SMALL = Preset(
     build=_mlp_small,
     recipe=Recipe(loss="wasserstein", optimizer="rmsprop", lr=5e-5, n_critic=5, epochs=200, beta1=None, beta2=None),
     last_bias="dense4/b",
-    takes_points=True,
+    kinds=("images", "points"),
 )

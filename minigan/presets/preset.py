@@ -16,6 +16,10 @@ from ..losses import SHIFT_INVARIANT_LOSSES
 NORMS = ("batch", "layer", "none")
 NO_PENALTY = "none"
 WEIGHT_NORMS = ("none", "spectral")
+KINDS = {1: "points", 2: "sequences", 3: "images"}
+"""Of data, by the number of axes of a sample."""
+TAKERS = {"points": "mlp, mlp-small or r3gan", "sequences": "rnn", "images": "another preset, dcgan say"}
+"""What to train on each kind."""
 LABELS, CODES = "labels", "codes"
 """Conditions."""
 LARGEST_WIDTH = 1000
@@ -42,6 +46,7 @@ class Recipe:
     batch_size: int = 64
     latent_dim: int = 100
     epochs: int = 100
+    data: str = "mnist5k"
     lr_g: float | None = None
     beta1: float | None = ADAM_BETAS[0]
     beta2: float | None = ADAM_BETAS[1]
@@ -60,7 +65,7 @@ class Options:
     """What a builder of networks needs to know.
 
     Attributes:
-        data_shape: (H, W, C) of the images, or (2,) of points.
+        data_shape: (H, W, C) of images, (2,) of points, (T, F) of sequences.
         latent_dim: length of z.
         width: factor on the hidden units; 1 is the published size.
         norm: "batch", "layer" or "none", in presets that have the choice.
@@ -118,7 +123,7 @@ class Preset:
         source: where networks and recipe come from.
         build: makes the networks.
         recipe: the defaults.
-        takes_points: whether it can learn 2-D points too; else images only.
+        kinds: of data that it can learn: "images", "points", "sequences".
         last_bias: path of the discriminator's last bias, whose gradient is zero by construction under the losses of
             SHIFT_INVARIANT_LOSSES.
         condition: what its generator is told beside z: "labels" of the data, "codes" drawn at random, None for nothing.
@@ -133,7 +138,7 @@ class Preset:
     build: Callable[[Options], Networks]
     recipe: Recipe
     last_bias: str = ""
-    takes_points: bool = False
+    kinds: tuple[str, ...] = ("images",)
     condition: str | None = None
     auxiliary: Auxiliary | None = None
     algorithm: str = "adversarial"
@@ -145,9 +150,10 @@ class Preset:
         Raises:
             UserError: the preset cannot make data of that shape, or has no such norm.
         """
-        if len(options.data_shape) != 3 and not self.takes_points:
-            wanted = f"data of shape {options.data_shape} wants mlp, mlp-small or r3gan"
-            raise UserError(f"{self.name} makes images; {wanted}")
+        kind = KINDS[len(options.data_shape)]
+        if kind not in self.kinds:
+            wanted = f"data of shape {options.data_shape} wants {TAKERS[kind]}"
+            raise UserError(f"{self.name} makes {' and '.join(self.kinds)}; {wanted}")
         if (self.recipe.norm is None) != (options.norm is None):
             has = "has no choice of norm" if self.recipe.norm is None else f"needs a norm, one of {', '.join(NORMS)}"
             raise UserError(f"{self.name} {has}; got norm {options.norm}")

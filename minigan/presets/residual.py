@@ -100,5 +100,5 @@ R3GAN = Preset(
         penalty_weight=1.0,
     ),
     last_bias="dense1/b",
-    takes_points=True,
+    kinds=("images", "points"),
 )

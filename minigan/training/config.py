@@ -36,9 +36,9 @@ class TrainConfig:
 
     preset: str
     """Which GAN to train; `minigan presets` lists them."""
-    data: str = "mnist5k"
-    """Data set: mnist5k (in the package), mnist, fashion-mnist, cifar10, ring, grid, swiss-roll, stacked-mnist,
-    stacked-mnist5k, or the path of a folder of images by class."""
+    data: str | None = None
+    """Data set: mnist5k (in the package, the default), mnist, fashion-mnist, cifar10, ring, grid, swiss-roll, sines
+    (the default of rnn), stacked-mnist, stacked-mnist5k, or the path of a folder of images by class."""
     data_dir: str | None = None
     """Folder with the data set's files; else MINIGAN_DATA, else the cache folder, else they are downloaded."""
     image_size: int | None = None

@@ -112,7 +112,7 @@ def open_trained(path: Path) -> Trainer:
 def load_data(config: TrainConfig) -> Dataset:
     """The data set that a configuration names."""
     return load(
-        config.data,
+        str(config.data),
         data_dir=config.data_dir,
         seed=config.seed,
         image_size=config.image_size,
@@ -122,9 +122,10 @@ def load_data(config: TrainConfig) -> Dataset:
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     """So that the run can be resumed from another folder."""
-    data = config.data if config.data in NAMES else str(Path(config.data).expanduser().resolve())
-    if data != config.data and not Path(data).is_dir():
-        data = config.data  # a misspelt name, which `load` explains
+    name = str(config.data)
+    data = name if name in NAMES else str(Path(name).expanduser().resolve())
+    if data != name and not Path(data).is_dir():
+        data = name  # a misspelt name, which `load` explains
     data_dir = None if config.data_dir is None else str(Path(config.data_dir).expanduser().resolve())
     return dataclasses.replace(config, data=data, data_dir=data_dir)
 

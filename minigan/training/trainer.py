@@ -69,7 +69,7 @@ class Trainer:
         assert config.latent_dim is not None
         if data_shape is None:
             dataset = load(
-                config.data, data_dir=config.data_dir, image_size=config.image_size, channels=config.channels
+                str(config.data), data_dir=config.data_dir, image_size=config.image_size, channels=config.channels
             )
             data_shape, classes = dataset.shape, dataset.num_classes
         self.data_shape = tuple(data_shape)

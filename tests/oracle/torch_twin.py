@@ -146,6 +146,15 @@ def projection(p: Tensors, f: Tensor, labels: Tensor) -> Tensor:
     return F.linear(f, p["head"]["W"].T, p["head"]["b"]) + (f * rows).sum(1, keepdim=True)
 
 
+def gru(layer: ours.GRU, p: Tensors, x: Tensor) -> Tensor:
+    """Without the second bias, which ours has not."""
+    module = torch.nn.GRU(layer.features, layer.hidden, batch_first=True, dtype=torch.float64)
+    weights = {"weight_ih_l0": p["W"].T, "weight_hh_l0": p["U"].T, "bias_ih_l0": p["b"]}
+    weights["bias_hh_l0"] = torch.zeros_like(p["b"])
+    states, _ = torch.func.functional_call(module, weights, (x,))
+    return states[:, -1] if layer.last else states
+
+
 def pool(function: Callable[..., Tensor], layer: Any, x: Tensor) -> Tensor:
     return nhwc(function(nchw(x), layer.kernel, layer.stride))
 
@@ -199,6 +208,8 @@ def twin(layer: Layer, p: Tensors, x: Any, train: bool = True) -> Any:
         case ours.Parallel():
             members = zip(layer.children().items(), x, strict=True)
             return tuple(twin(child, p[name], member, train) for (name, child), member in members)
+        case ours.GRU():
+            return gru(layer, p, x)
         case ours.Fork():
             return tuple(twin(child, p[name], x, train) for name, child in layer.children().items())
         case ours.Concat():

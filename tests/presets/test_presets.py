@@ -10,6 +10,7 @@ from conditions import CLASSES, GANS, random_condition
 import kernels
 from kernels.types import Shape
 from minigan.condition import told
+from minigan.data.registry import SHAPES
 from minigan.errors import UserError
 from minigan.losses import LOSSES, SHIFT_INVARIANT_LOSSES, get_loss
 from minigan.params import ParamSet, walk
@@ -34,6 +35,10 @@ def conv(kernel: int, in_channels: int, out_channels: int, bias: bool = True) ->
 def block(channels: int) -> int:
     """A branch of two convolutions."""
     return conv(3, channels, channels) + conv(3, channels, channels, bias=False)
+
+
+def gru(features: int, hidden: int) -> int:
+    return 3 * hidden * (features + hidden + 1)
 
 
 def norm(channels: int) -> int:
@@ -99,6 +104,10 @@ SIZES = {
         conv(4, 1, 64) + conv(4, 64, 128) + dense(7 * 7 * 128, 2 * 16),
         dense(16, 7 * 7 * 128) + 16 * 64 * 128 + 64 + conv(4, 64, 1),
     ),
+    "rnn": (
+        gru(8, 64) + dense(64, 1),
+        gru(1, 64) + dense(64, 1),
+    ),
     "aae": (dense(PIXELS, 1000, 1000, 8), dense(8, 1000, 1000, PIXELS), dense(8, 1000, 1000, 1)),
 }  # fmt: skip
 
@@ -111,7 +120,8 @@ def options(preset: str, shape: Shape = DIGITS, width: float = 1.0, **choice: st
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_published_sizes(preset: str) -> None:
     counts = []
-    for network, in_shape in PRESETS[preset].networks(options(preset)).values():
+    shape = SHAPES[PRESETS[preset].recipe.data]
+    for network, in_shape in PRESETS[preset].networks(options(preset, shape)).values():
         parameters = walk(network.spec(in_shape)[1])
         counts.append(sum(math.prod(param.shape) for _, param in parameters if param.trainable))
     assert tuple(counts) == SIZES[preset]
@@ -185,7 +195,7 @@ def test_a_misspelt_preset_is_answered_with_all_names_and_the_nearest(name: str,
     with pytest.raises(UserError, match=f"unknown preset '{name}': there are .*; did you mean {hint}?") as caught:
         get_preset(name)
     assert all(preset in str(caught.value) for preset in PRESETS)
-    with pytest.raises(UserError, match=r"aae$"):
+    with pytest.raises(UserError, match=r"rnn$"):
         get_preset("style")
 
 
