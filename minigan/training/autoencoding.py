@@ -112,6 +112,11 @@ class AdversarialAutoencoder(PlainAutoencoder):
         )
         self.logits: tuple[Array, Array] | None = None
 
+    def reconstruction_gradient(self, batch: Batch, replay: bool = False) -> Outcome:
+        """Of encoder and decoder; the loss is copied, since the encoder's second update takes its memory back."""
+        outcome = super().reconstruction_gradient(batch, replay)
+        return outcome._replace(losses={name: loss.copy() for name, loss in outcome.losses.items()})
+
     def discriminator_gradient(self, batch: Batch, replay: bool = False) -> Outcome:
         """D's gradient on draws from the prior and on codes."""
         prior = self._prior(self.judge.ops, batch, Use.LATENT_D)

@@ -135,6 +135,13 @@ def test_the_network_that_is_not_finite_is_named(preset: str) -> None:
         assert first_non_finite(of, x).startswith(f"the output of {player}/")
 
 
+@pytest.mark.parametrize("preset", ["autoencoder", "aae"])
+def test_the_loss_that_a_step_returns_is_that_of_the_weights_before(preset: str) -> None:
+    of, (x, _) = trainer(preset), batches().at(0)
+    expected = ((of.generate(of.encode(x)) - x) ** 2).sum() / (2 * len(x))
+    assert float(of.step(x).reconstruction) == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_encoder_of_an_adversarial_autoencoder_learns_in_both_of_its_updates() -> None:
     of = trainer("aae")
     of.step(*batches().at(0))
