@@ -50,7 +50,7 @@ demo: $(VENV)/installed
 	@$(BIN)/minigan train lucic $(DEMO_FLAGS) --out $(DEMO) --overwrite
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 oracle: $(VENV)/installed-peers
 	$(BIN)/python -m pytest tests/oracle

@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, settings
 # Before NumPy is loaded: arrays in tests are tiny, so threads of BLAS would spend their time waiting for each other.
 for library in ("OPENBLAS", "OMP", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+# Several processes share the cores (pytest -n): threads that wait must sleep, not spin.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 settings.register_profile(
     "deterministic",
