@@ -65,15 +65,15 @@ SIZES = {
         conv(4, 1, 64) + conv(4, 64, 128) + dense(7 * 7 * 128, 1),
     ),
     "cgan": (
-        CLASSES * 50 + dense(150, 7 * 7 * 128, bias=False) + DCGAN_UPWARD,
+        CLASSES**2 + dense(100 + CLASSES, 7 * 7 * 128, bias=False) + DCGAN_UPWARD,
         DCGAN_DOWNWARD + dense(7 * 7 * 128, 1) + CLASSES * 7 * 7 * 128,
     ),
     "cgan-concat": (
-        CLASSES * 50 + dense(150, 7 * 7 * 128, bias=False) + DCGAN_UPWARD,
+        CLASSES**2 + dense(100 + CLASSES, 7 * 7 * 128, bias=False) + DCGAN_UPWARD,
         CLASSES**2 + conv(4, CLASSES, 64, bias=False) + DCGAN_DOWNWARD + dense(7 * 7 * 128, 1),
     ),
     "acgan": (
-        CLASSES * 50 + dense(150, 7 * 7 * 128, bias=False) + DCGAN_UPWARD,
+        CLASSES**2 + dense(100 + CLASSES, 7 * 7 * 128, bias=False) + DCGAN_UPWARD,
         DCGAN_DOWNWARD + dense(7 * 7 * 128, 1 + CLASSES),
     ),
     "infogan": (
