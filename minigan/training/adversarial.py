@@ -76,24 +76,22 @@ class Adversarial(Algorithm):
             Update((self.d.name,), self.discriminator_gradient),
             Update((self.g.name,), self.generator_gradient, every=config.n_critic),
         )
-        self.logits: tuple[Array, Array] | None = None
-        self.feedback: tuple[Array, Array] | None = None
 
     def discriminator_gradient(self, batch: Batch, replay: bool = False) -> Outcome:
-        """D's gradient, with fakes from latents of its own; keeps the logits."""
+        """D's gradient, with fakes from latents of its own."""
         if self.config.instance_noise:
             self.d.params[NOISE]["std"].fill(noise_at(self.config, batch.step))
         z, y = self._given(self.d.ops, batch, Use.LATENT_D)
         p_d = self.d.effective(iterate=not replay)
         gan = self.penalised(batch.step)
         step = d_grad(self.d.ops, gan, self.g.params, p_d, batch.x, z, self.d.grads, y)
-        self.logits = step.u_real, step.u_fake
+        logits = step.u_real, step.u_fake
         if self.anchors is not None and not replay:
-            self.anchors.follow(self.d.ops, *self.logits)
+            self.anchors.follow(self.d.ops, *logits)
         losses = {"d": step.losses.game}
         if step.losses.auxiliary is not None:
             losses["auxiliary"] = step.losses.auxiliary
-        return Outcome(losses, {self.d.name: step.cache})
+        return Outcome(losses, {self.d.name: step.cache}, logits)
 
     def generator_gradient(self, batch: Batch, replay: bool = False) -> Outcome:
         """G's gradient, through the D of after its update, or of unrolled_steps more."""
@@ -114,13 +112,12 @@ class Adversarial(Algorithm):
             self.d.apply(0, 1, step.cache)
 
     def _generator_gradient(self, batch: Batch) -> Outcome:
-        """Through the D of now; keeps what came back from it."""
+        """Through the D of now."""
         z, y = self._given(self.g.ops, batch, Use.LATENT_G)
         p_d = self.d.effective(iterate=False)
         step = g_grad(self.g.ops, self.gan, self.g.params, p_d, batch.x, z, self.g.grads, y)
         assert step.dfake is not None
-        self.feedback = step.du_fake, step.dfake
-        return Outcome({"g": step.losses.game}, {self.g.name: step.cache})
+        return Outcome({"g": step.losses.game}, {self.g.name: step.cache}, feedback=(step.du_fake, step.dfake))
 
     def penalised(self, step: int) -> Gan:
         """The game of a step: with the penalty in every penalty_every-th, as many times as heavy."""
@@ -133,8 +130,10 @@ class Adversarial(Algorithm):
         """LeCam's averages."""
         return {} if self.anchors is None else {"lecam": self.anchors.values}
 
-    def variant(self, step: int) -> tuple[float | None, float]:
-        """Weight of the penalty, None where there is none, and instance noise: the same kernels get other numbers."""
+    def variant(self, update: Update, step: int) -> tuple[float | None, float] | None:
+        """Of D's update: weight of the penalty, None where there is none, and instance noise, which it sets."""
+        if update.players != (self.d.name,):
+            return None
         penalty = self.penalised(step).penalty
         return None if penalty is None else penalty.weight, noise_at(self.config, step)
 

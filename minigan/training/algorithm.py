@@ -22,10 +22,12 @@ class Batch(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What an update leaves beside the gradients: its losses, and what running statistics learn from."""
+    """What an update leaves beside the gradients: its losses, what running statistics learn from, what it has seen."""
 
     losses: dict[str, Array]  # 0-d, by their names in the algorithm's `losses`
     caches: dict[str, Note]  # by player
+    logits: tuple[Array, Array] | None = None  # D's, of real and of fake samples; None: not D's update
+    feedback: tuple[Array, Array] | None = None  # gradients in D's logits and in the samples; None: not G's update
 
 
 class Update(NamedTuple):
@@ -62,16 +64,24 @@ class Algorithm(ABC):
         maker: name of the player whose network turns latents into samples.
         has_prior: whether latents drawn from N(0, I) make samples, or codes of data alone.
         updates: in the order of a step.
+        logits, feedback: of the last updates that had any, see `Outcome`; for `beliefs` and `signs`.
     """
 
     losses: Any
     maker: str
     has_prior = True
     updates: tuple[Update, ...]
+    logits: tuple[Array, Array] | None = None
+    feedback: tuple[Array, Array] | None = None
 
-    def variant(self, step: int) -> Hashable:
+    def variant(self, update: Update, step: int) -> Hashable:
         """What tells apart steps of which an update launches different kernels, or hands them other numbers."""
         return None
+
+    def see(self, outcome: Outcome) -> None:
+        """Keep what `beliefs` and `signs` read. Each graph of an update leaves it in memory of its own."""
+        self.logits = outcome.logits or self.logits
+        self.feedback = outcome.feedback or self.feedback
 
     @abstractmethod
     def passes(self, update: Update, batch: Batch) -> Passes:

@@ -110,7 +110,6 @@ class AdversarialAutoencoder(PlainAutoencoder):
             Update((self.judge.name,), self.discriminator_gradient),
             Update((self.e.name,), self.encoder_gradient),
         )
-        self.logits: tuple[Array, Array] | None = None
 
     def reconstruction_gradient(self, batch: Batch, replay: bool = False) -> Outcome:
         """Of encoder and decoder; the loss is copied, since the encoder's second update takes its memory back."""
@@ -122,8 +121,7 @@ class AdversarialAutoencoder(PlainAutoencoder):
         prior = self._prior(self.judge.ops, batch, Use.LATENT_D)
         p_d = self.judge.effective(iterate=not replay)
         step = d_grad(self.judge.ops, self.gan, self.e.params, p_d, prior, batch.x, self.judge.grads)
-        self.logits = step.u_real, step.u_fake
-        return Outcome({"d": step.losses.game}, {self.judge.name: step.cache})
+        return Outcome({"d": step.losses.game}, {self.judge.name: step.cache}, (step.u_real, step.u_fake))
 
     def encoder_gradient(self, batch: Batch, replay: bool = False) -> Outcome:
         """The encoder's gradient, through the D of after its update."""

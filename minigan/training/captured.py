@@ -16,17 +16,15 @@ from typing import NamedTuple
 from kernels import CounterRng, Use
 from kernels.types import Array
 
-from .algorithm import Batch
+from .algorithm import Batch, Outcome
 from .player import Player
-
-Losses = dict[str, Array]
 
 
 class _Recorded(NamedTuple):
-    """A graph, the losses that it writes, and the random numbers drawn by its end."""
+    """A graph, the arrays that it writes, and the random numbers drawn by its end."""
 
     launch: Callable[[], None]
-    losses: Losses
+    outcome: Outcome
     calls: dict[Use, int]
 
 
@@ -60,15 +58,18 @@ class CapturedUpdates:
         return self._held._replace(step=batch.step)
 
     def run(
-        self, name: Hashable, players: Sequence[Player], place: tuple[int, int], work: Callable[[], Losses]
-    ) -> Losses:
-        """Do an update; its losses are valid until the next time.
+        self, name: Hashable, players: Sequence[Player], place: tuple[int, int], work: Callable[[], Outcome]
+    ) -> Outcome:
+        """Do an update; what it leaves is valid until the next time.
 
         Args:
             name: of the update and its variant.
             players: who learns, the first with the operations that `work` launches on.
             place: (step, steps in all), which the learning rate follows from.
             work: the update, a function of nothing that changes but what this module knows of.
+
+        Raises:
+            What capturing raises; the update has not taken place then, and may be asked for again.
         """
         key = name, frozenset(self._rng.calls.items())
         if key in self._recorded:
@@ -76,15 +77,26 @@ class CapturedUpdates:
                 player.optimizer.count += 1
             self._rng.skip_to(self._recorded[key].calls)
         elif key in self._seen:
-            launch, losses = players[0].ops.capture(work)
-            self._recorded[key] = _Recorded(launch, losses, self._rng.calls)
+            self._recorded[key] = self._record(players, work)
         else:
             self._seen.add(key)
             return work()
         for player in players:
             player.ops.set_numbers(player.rate(*place), player.optimizer.count)
         self._recorded[key].launch()
-        return self._recorded[key].losses
+        return self._recorded[key].outcome
+
+    def _record(self, players: Sequence[Player], work: Callable[[], Outcome]) -> _Recorded:
+        """The graph of an update; if there is none, the host's counts are those of before, as no launch has run."""
+        counts, calls = [player.optimizer.count for player in players], self._rng.calls
+        try:
+            launch, outcome = players[0].ops.capture(work)
+        except BaseException:
+            for player, count in zip(players, counts, strict=True):
+                player.optimizer.count = count
+            self._rng.skip_to(calls)
+            raise
+        return _Recorded(launch, outcome, self._rng.calls)
 
 
 def _shape(array: Array | None) -> str:

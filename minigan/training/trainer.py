@@ -171,23 +171,25 @@ class Trainer:
                 continue
             work = functools.partial(self._update, update, batch, total)
             if self._captured is None:
-                losses |= work()
+                outcome = work()
             else:
                 players = [self.players[name] for name in update.players]
-                kind = number, self.algorithm.variant(step)
-                losses |= self._captured.run(kind, players, (step, total), work)
+                kind = number, self.algorithm.variant(update, step)
+                outcome = self._captured.run(kind, players, (step, total), work)
+            self.algorithm.see(outcome)
+            losses |= outcome.losses
         self.steps_done += 1
         return self.algorithm.losses(**losses)
 
-    def _update(self, update: Update, batch: Batch, total: int) -> dict[str, Array]:
-        """One update of a step of `total`; its losses."""
+    def _update(self, update: Update, batch: Batch, total: int) -> Outcome:
+        """One update of a step of `total`."""
         outcome = self.evaluate(update, batch)
         for name in update.players:
             self.players[name].apply(batch.step, total, outcome.caches[name])
         if self.average is not None and self.algorithm.maker in update.players:
             maker = self.players[self.algorithm.maker]
             self.average.update(maker.ops, maker.params)
-        return outcome.losses
+        return outcome
 
     def batch(self, step: int, x: Array, labels: Array | None) -> Batch:
         """The batch of a step, on the device; without labels where the preset has no use for them."""

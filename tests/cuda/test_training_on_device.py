@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import pytest
@@ -106,8 +106,13 @@ def test_a_step_reads_nothing_back(strict: str, name: str):
 class TestCapture:
     """Updates as graphs on fixed buffers, the learning rate, the count and the random numbers in device memory."""
 
-    LAZY = TrainConfig("wgan-gp", penalty_every=2, n_critic=2, schedule="cosine", **NARROW)
-    CONFIGURATIONS: ClassVar = {**CONFIGURATIONS, "lazy penalty": LAZY}
+    CONFIGURATIONS: ClassVar = {
+        **CONFIGURATIONS,
+        "lazy penalty": TrainConfig("wgan-gp", penalty_every=2, n_critic=2, schedule="cosine", **NARROW),
+        "lazier penalty": TrainConfig(
+            "mlp-small", loss="non-saturating", n_critic=1, penalty="r1", penalty_every=3, **NARROW
+        ),
+    }
 
     @pytest.mark.parametrize(
         "name",
@@ -125,13 +130,28 @@ class TestCapture:
             "falling noise",
             "penalty dragan",
             "lazy penalty",
+            "lazier penalty",
         ],
     )
     def test_the_steps_are_the_eager_ones_bit_for_bit(self, strict: str, name: str):
-        config = self.CONFIGURATIONS[name]
-        eager, expected = trained(config, strict, steps=8)
-        captured, losses = trained(replace(config, capture=True), strict, steps=8)
-        np.testing.assert_array_equal(losses, expected)
+        """Losses, logits and feedback of each step and what is told of them, and the state after the last one."""
+        config, rng = self.CONFIGURATIONS[name], np.random.default_rng(0)
+        eager, captured = (
+            Trainer(replace(config, backend=strict, capture=capture), SHAPE, total_steps=10, classes=CLASSES)
+            for capture in (False, True)
+        )
+        for _ in range(9):
+            x, labels = batch(rng)
+            losses, expected = captured.step(x, labels), eager.step(x, labels)
+            for loss, wanted_loss in zip(losses, expected, strict=True):
+                assert (loss is None) == (wanted_loss is None)
+                assert loss is None or captured.read(loss) == eager.read(wanted_loss)
+            assert captured.algorithm.beliefs() == eager.algorithm.beliefs()
+            assert captured.algorithm.signs() == eager.algorithm.signs()
+            for kind in ("logits", "feedback"):
+                seen, wanted_seen = getattr(captured.algorithm, kind), getattr(eager.algorithm, kind)
+                for array, wanted_array in zip(seen or (), wanted_seen or (), strict=True):
+                    np.testing.assert_array_equal(captured.read(array), eager.read(wanted_array), err_msg=kind)
         found, wanted = captured.checkpoint(), eager.checkpoint()
         assert found.extra == wanted.extra
         for path, tensor in found.tensors.items():
@@ -162,6 +182,27 @@ class TestCapture:
         for each in (trainer, same):
             each.step(np.ones((4, *SHAPE), np.float32))
         np.testing.assert_array_equal(trainer.read(trainer.params_d.flat), same.read(same.params_d.flat))
+
+    def test_a_capture_that_fails_may_be_asked_for_again(self, strict: str, monkeypatch: pytest.MonkeyPatch):
+        """It leaves the counts of updates and of random numbers as they were: nothing has run."""
+        config, x = replace(CONFIGURATIONS["dcgan"], capture=True), np.ones((4, *SHAPE), np.float32)
+        trainer, _ = trained(config, strict, steps=1)
+        same, _ = trained(config, strict, steps=1)
+        counts, end = trainer.checkpoint().extra, StrictRuntime.end_capture
+
+        def fails(runtime: StrictRuntime) -> NoReturn:
+            end(runtime)
+            raise RuntimeError("no graph")
+
+        with monkeypatch.context() as once:
+            once.setattr(StrictRuntime, "end_capture", fails)
+            with pytest.raises(RuntimeError, match="no graph"):
+                trainer.step(x)
+        assert trainer.checkpoint().extra == counts
+        for each in (trainer, same):
+            each.step(x)
+        for path, tensor in trainer.checkpoint().tensors.items():
+            np.testing.assert_array_equal(tensor, same.checkpoint().tensors[path], err_msg=path)
 
     @pytest.mark.parametrize("backend", ["numpy", "cuda-emulator"])
     def test_is_refused_where_nothing_is_recorded(self, backend: str):
