@@ -71,7 +71,7 @@ def test_weights_that_run_away_stop_the_run_with_one_line(minigan: CommandLine, 
         r"minigan: stopped at step \d: the \w+'s gradient is not finite; "
         r"first seen in the output of discriminator/dense\d, on \w+ data\. "
         r"The weights from before that update are saved; start anew with a lower --lr or with --gradient-clip 1, "
-        r"or set them in run/config\.toml and resume",
+        r"or set them in run/config\.toml and resume\. Read docs/when-training-fails\.md#non-finite",
         line,
     )
     newest = latest(tmp_path / "run" / "checkpoints")
