@@ -3,11 +3,13 @@
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 from kernels.compiling import telling
 
 from ..data import NAMES, Batches, Dataset, load
 from ..errors import UserError
+from ..presets import get_preset
 from .checkpoint import Checkpoint, latest
 from .checkpoint import load as load_checkpoint
 from .config import TrainConfig
@@ -32,9 +34,9 @@ HARMLESS = {
 }
 """What may change on the way without changing what is learned; a schedule other than constant depends on the total."""
 
-NEWER_FIELDS = {field.name: field.default for field in dataclasses.fields(TrainConfig) if field.name != "preset"}
-NEWER_FIELDS |= {"penalty": "none", "weight_norm": "none"}
-"""What a run did that was recorded before there was a choice."""
+DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainConfig) if field.name != "preset"}
+CHOSEN_LATER = ("penalty", "weight_norm")
+"""What runs did without before there was a choice, in the presets that have it."""
 
 LASTING = ("weight_norm", "pack", "minibatch_stddev")
 """What cannot change on the way, since other weights or vectors belong to it."""
@@ -130,11 +132,18 @@ def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     return dataclasses.replace(config, data=data, data_dir=data_dir)
 
 
+def _recorded(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What the run was trained with; where its checkpoint does not name a field, what it did before there was one."""
+    recipe = get_preset(checkpoint.preset).recipe
+    without = {name: "none" for name in CHOSEN_LATER if getattr(recipe, name) is not None}
+    return DEFAULTS | without | checkpoint.config
+
+
 def _refuse_changes(checkpoint: Checkpoint, config: TrainConfig) -> None:
     """Raise UserError if config.toml asks for something that the run's tensors are not for."""
-    now, then = config.to_dict(), NEWER_FIELDS | checkpoint.config
+    now, then = config.to_dict(), _recorded(checkpoint)
     for name in (*LASTING, *LASTING_IF_ANY):
-        before, after = then[name], now[name]
+        before, after = then.get(name), now.get(name)
         if before != after and (name in LASTING or not (before and after)):
             raise UserError(
                 f"{name} was {before} up to step {checkpoint.step} and cannot become {after} within a run: "
@@ -144,8 +153,7 @@ def _refuse_changes(checkpoint: Checkpoint, config: TrainConfig) -> None:
 
 def _tell_changes(checkpoint: Checkpoint, config: TrainConfig) -> None:
     """A line on stderr if config.toml no longer says what the run was trained with so far."""
-    now = config.to_dict()
-    then = NEWER_FIELDS | checkpoint.config
+    now, then = config.to_dict(), _recorded(checkpoint)
     harmless = HARMLESS if config.schedule == "constant" else HARMLESS - {"steps", "epochs"}
     names = sorted((set(now) | set(then)) - harmless)
     changes = [f"{name} {then.get(name)} -> {now.get(name)}" for name in names if then.get(name) != now.get(name)]

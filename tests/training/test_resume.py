@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 from lives import life, live, outcome
+from PIL import Image
 
 from minigan import TrainConfig, Trainer
 from minigan.data import ArrayDataset, Batches
 from minigan.errors import UserError
+from minigan.presets import PRESETS
 from minigan.training import session
 from minigan.training.checkpoint import load, save
 from minigan.training.pictures import Pictures
@@ -276,4 +278,32 @@ def test_a_run_from_before_there_was_a_choice_resumes_without_a_word(
     tensors = {name: tensor.copy() for name, tensor in checkpoint.tensors.items()}
     save(run.checkpoints, dataclasses.replace(checkpoint, config=config, tensors=tensors))
     session.resume(run.path, steps=6)
+    assert "changed since" not in capsys.readouterr().err
+
+
+@pytest.fixture
+def two_kinds(tmp_path: Path) -> str:
+    """A folder of eight grey images, 8x8, of two classes."""
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        file = tmp_path / "images" / "ab"[number % 2] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(file)
+    return str(tmp_path / "images")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_run_of_every_preset_resumes_without_a_word(
+    preset: str,
+    two_kinds: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Presets differ in which fields of the configuration they have at all."""
+    monkeypatch.setattr(Pictures, "final", Pictures.sample_grid)  # plots take longest, and no part in this
+    data = two_kinds if "images" in PRESETS[preset].kinds else "sines"
+    run, _ = session.start(tiny(data, preset, steps=2, backend="numpy"), tmp_path / "run")
+    resumed, code = session.resume(run.path, steps=3)
+    assert (code, resumed.metrics.read()[-1]["step"]) == (0, 3)
     assert "changed since" not in capsys.readouterr().err
