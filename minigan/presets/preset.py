@@ -128,6 +128,7 @@ class Preset:
             SHIFT_INVARIANT_LOSSES.
         condition: what its generator is told beside z: "labels" of the data, "codes" drawn at random, None for nothing.
         auxiliary: what its discriminator has to tell of a sample.
+        penalisable: whether a gradient penalty goes through its discriminator, one without BatchNorm.
         algorithm: how it learns: "adversarial", "autoencoder", "vae" or "aae" (`minigan.training`).
         maker: the player whose network makes samples.
     """
@@ -141,6 +142,7 @@ class Preset:
     kinds: tuple[str, ...] = ("images",)
     condition: str | None = None
     auxiliary: Auxiliary | None = None
+    penalisable: bool = True
     algorithm: str = "adversarial"
     maker: str = "generator"
 

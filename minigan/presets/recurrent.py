@@ -23,4 +23,5 @@ RNN = Preset(
     recipe=Recipe(loss="non-saturating", optimizer="adam", lr=1e-3, latent_dim=8, epochs=50, data="sines"),
     last_bias="dense1/b",
     kinds=("sequences",),
+    penalisable=False,
 )

@@ -184,6 +184,18 @@ def test_the_list_of_zero_gradients_is_right(preset: str, loss: str) -> None:
     assert bool(zero) == (loss in SHIFT_INVARIANT_LOSSES)
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_whether_a_penalty_goes_through_the_discriminator(preset: str) -> None:
+    """With LayerNorm, where there is a choice; the presets without a GAN of samples take none by their kind."""
+    if PRESETS[preset].algorithm != "adversarial":
+        assert PRESETS[preset].recipe.penalty is None
+        return
+    shape = (8, 8, 1) if preset in GANS else (6, 2)
+    chosen = Options(shape, 4, 0.02, PRESETS[preset].recipe.norm and "layer", CLASSES)
+    reason = PRESETS[preset].networks(chosen)["discriminator"].layer.no_second_order()
+    assert (reason is None) == PRESETS[preset].penalisable
+
+
 def test_presets_are_found_by_name_and_alias() -> None:
     assert all(get_preset(name).name == name for name in PRESETS)
     assert {alias: get_preset(alias).name for alias in ALIASES} == {"wgan": "mlp-small"}

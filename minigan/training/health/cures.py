@@ -6,7 +6,6 @@ A cure that the run has already, or that does not go with its loss or its preset
 from collections.abc import Callable
 from typing import TypeAlias
 
-from ...losses import SMOOTHABLE
 from ...presets import NO_PENALTY, get_preset
 from ..config import TrainConfig
 
@@ -14,13 +13,23 @@ Cure: TypeAlias = Callable[[TrainConfig], str | None]
 """The flags, None where they do not fit; the configuration is a resolved one."""
 
 
-def rate(side: str, factor: float) -> Cure:
-    """Another learning rate for the generator ("g"), the discriminator ("d") or both ("")."""
-    field = f"lr_{side}" if side else "lr"
+def rate(player: str, factor: float) -> Cure:
+    """Another learning rate for the generator ("g") or the discriminator ("d")."""
 
     def flags(config: TrainConfig) -> str:
-        value = (getattr(config, field) or config.lr or 0.0) * factor
-        return f"--{field.replace('_', '-')} {float(f'{value:.0e}'):g}"
+        value = getattr(config, f"lr_{player}") or config.lr or 0.0
+        return f"--lr-{player} {_rounded(value * factor)}"
+
+    return flags
+
+
+def rates(factor: float) -> Cure:
+    """Other learning rates for both players: one flag, where none of them has a rate of its own."""
+
+    def flags(config: TrainConfig) -> str:
+        if config.lr_g is None and config.lr_d is None:
+            return f"--lr {_rounded((config.lr or 0.0) * factor)}"
+        return f"{rate('g', factor)(config)} {rate('d', factor)(config)}"
 
     return flags
 
@@ -28,7 +37,7 @@ def rate(side: str, factor: float) -> Cure:
 def regularised_pairs(config: TrainConfig) -> str | None:
     """The game whose D compares samples with data, with R1: together they keep all modes (Huang et al. 2024)."""
     loss = "" if config.loss == "relativistic-paired" or config.label_smoothing else "--loss relativistic-paired"
-    r1 = "" if config.penalty != NO_PENALTY else "--penalty r1" + _norm(config)
+    r1 = "--penalty r1" + _norm(config) if _penalisable(config) else ""
     return f"{loss} {r1}".strip() or None
 
 
@@ -44,15 +53,10 @@ def slower_discriminator(config: TrainConfig) -> str | None:
 
 def penalty(config: TrainConfig) -> str | None:
     """The usual gradient penalty of the loss, on a discriminator without BatchNorm."""
-    if config.penalty != NO_PENALTY:
+    if not _penalisable(config):
         return None
     name = "wgan-gp" if config.loss == "wasserstein" else "r1"
     return f"--penalty {name}" + _norm(config)
-
-
-def smoothing(config: TrainConfig) -> str | None:
-    """A real target below 1, so that D has no reason to be sure."""
-    return "--label-smoothing 0.1" if config.loss in SMOOTHABLE and not config.label_smoothing else None
 
 
 def clipping(config: TrainConfig) -> str | None:
@@ -62,12 +66,8 @@ def clipping(config: TrainConfig) -> str | None:
 
 def packs(config: TrainConfig) -> str | None:
     """A discriminator that sees several samples at once, and so sees that they are alike."""
-    return "--pack 2" if config.pack == 1 and _takes_fittings(config) else None
-
-
-def noise(config: TrainConfig) -> str | None:
-    """Noise on real and generated samples, so that no discriminator can tell them apart without error."""
-    return "--instance-noise 0.1" if not config.instance_noise and _takes_fittings(config) else None
+    wanted = config.pack == 1 and get_preset(config.preset).condition is None
+    return "--pack 2" if wanted and (config.batch_size or 0) % (2 * max(config.minibatch_stddev, 1)) == 0 else None
 
 
 def critic_updates(config: TrainConfig) -> str | None:
@@ -80,13 +80,18 @@ def _norm(config: TrainConfig) -> str:
     return " --norm layer" if config.norm == "batch" else ""
 
 
-def _takes_fittings(config: TrainConfig) -> bool:
-    """A discriminator that is told labels can have nothing in front of it."""
-    return get_preset(config.preset).condition is None
+def _penalisable(config: TrainConfig) -> bool:
+    """Whether there is no penalty so far and can be one."""
+    return config.penalty == NO_PENALTY and get_preset(config.preset).penalisable
 
 
-VANISHING: tuple[Cure, ...] = (non_saturating, penalty, slower_discriminator, rate("", 0.1))
-EXPLODING: tuple[Cure, ...] = (rate("", 0.1), clipping, penalty)
-STRONG: tuple[Cure, ...] = (penalty, noise, smoothing, rate("d", 0.25))
+def _rounded(value: float) -> str:
+    """To one digit."""
+    return f"{float(f'{value:.0e}'):g}"
+
+
+VANISHING: tuple[Cure, ...] = (non_saturating, penalty, slower_discriminator, rates(0.1))
+EXPLODING: tuple[Cure, ...] = (rates(0.1), clipping, penalty)
+STRONG: tuple[Cure, ...] = (penalty, rate("d", 0.25))
 WEAK: tuple[Cure, ...] = (rate("d", 10.0), rate("g", 0.25), critic_updates)
 COLLAPSE: tuple[Cure, ...] = (regularised_pairs, packs, rate("g", 0.25))
