@@ -53,6 +53,8 @@ class DiffAugment(Layer):
         for kind in kinds:
             if kind not in KINDS:
                 raise ValueError(f"DiffAugment: expected some of {', '.join(KINDS)}, got {kind!r}")
+            if kinds.count(kind) > 1:
+                raise ValueError(f"DiffAugment: expected each kind once, got {kind!r} {kinds.count(kind)} times")
         if not kinds:
             raise ValueError(f"DiffAugment: expected at least one of {', '.join(KINDS)}")
         self.kinds = kinds

@@ -11,7 +11,7 @@ import kernels
 from ..errors import UserError
 from ..losses import get_loss
 from ..optim import OPTIMIZERS, SCHEDULES
-from ..penalties import PENALTIES, get_penalty
+from ..penalties import LARGEST_WEIGHT, PENALTIES, get_penalty
 from ..presets import ADAM_BETAS, NO_AUGMENT, NO_PENALTY, WEIGHT_NORMS, Preset, get_preset
 from ..reconstruction import RECONSTRUCTIONS
 from .stability import check_stability
@@ -212,11 +212,16 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise UserError(f"{name}: expected a number above 0, got {value}")
-        not_negative = ("weight_decay", "weight_clip", "gradient_clip", "auxiliary_weight", "divergence_weight")
-        for name in (*not_negative, "instance_noise", "lecam", "penalty_weight_end"):
+        for name in ("weight_decay", "weight_clip", "gradient_clip"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < float("inf"):
                 raise UserError(f"{name}: expected a number of at least 0, got {value}")
+        for name in ("auxiliary_weight", "divergence_weight", "instance_noise", "lecam", "penalty_weight_end"):
+            value, limit = getattr(self, name), LARGEST_WEIGHT
+            if name == "penalty_weight_end":
+                limit /= self.penalty_every  # as many times as heavy
+            if value is not None and not 0 <= value < limit:
+                raise UserError(f"{name}: expected a number of at least 0 and below {limit:g}, got {value}")
         for name in ("beta1", "beta2", "momentum", "ema"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:

@@ -17,6 +17,8 @@ def fittings(config: "TrainConfig") -> Fittings:
 
 def check_stability(config: "TrainConfig") -> None:
     """Raise UserError for the first value that does not go with another."""
+    if config.minibatch_stddev == 1:
+        raise UserError("minibatch_stddev: expected 0 or at least 2, got 1: one sample does not differ from itself")
     group = config.pack * max(config.minibatch_stddev, 1)
     if config.batch_size is not None and config.batch_size % group:
         named = (("pack", config.pack, 1), ("minibatch_stddev", config.minibatch_stddev, 0))

@@ -95,12 +95,13 @@ def test_fields_that_are_too_many_or_missing(table: dict[str, Any], complaint: s
 
 WHOLE = {
     "steps": 1, "epochs": 1, "image_size": 1, "batch_size": 2, "seed": 0, "n_critic": 1, "latent_dim": 1,
-    "penalty_every": 1, "pack": 1, "minibatch_stddev": 0, "instance_noise_steps": 0, "unrolled_steps": 0,
+    "penalty_every": 1, "pack": 1, "instance_noise_steps": 0, "unrolled_steps": 0,
     "log_every": 1, "sample_every": 0, "checkpoint_every": 0, "keep_checkpoints": 1,
 }  # fmt: skip
 """The least value of each."""
 ABOVE_0 = ("lr", "lr_g", "lr_d", "width")
-NOT_NEGATIVE = ("weight_decay", "weight_clip", "gradient_clip", "instance_noise", "lecam", "penalty_weight_end")
+NOT_NEGATIVE = ("weight_decay", "weight_clip", "gradient_clip")
+WEIGHTS = ("instance_noise", "lecam", "penalty_weight_end")
 DECAYS = ("beta1", "beta2", "momentum", "ema")
 
 
@@ -110,8 +111,10 @@ DECAYS = ("beta1", "beta2", "momentum", "ema")
         *((field, [least - 1], [least]) for field, least in WHOLE.items()),
         *((field, [0.0, -1.0, math.inf, math.nan], [1e-9, 2.0]) for field in ABOVE_0),
         *((field, [-1e-9, math.inf, math.nan], [0.0, 3.0]) for field in NOT_NEGATIVE),
+        *((field, [-1e-9, 1e6, math.inf, math.nan], [0.0, 3.0, 999_999.0]) for field in WEIGHTS),
         *((field, [-1e-9, 1.0, math.nan], [0.0, 0.999]) for field in DECAYS),
         ("seed", [2**63], [2**63 - 1]),
+        ("minibatch_stddev", [-1, 1], [0, 2]),
         ("label_smoothing", [-0.1, 0.5, math.nan], [0.0, 0.49]),
         ("channels", [0, 2, 4], [1, 3]),
         ("optimizer", ["lion", ""], ["sgd", "rmsprop", "adam"]),
@@ -148,6 +151,24 @@ def test_each_value_is_held_to_its_range(field: str, bad: list[Any], good: list[
 def test_values_that_do_not_go_together(settings: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
         TrainConfig(**({"preset": "mlp"} | settings)).resolved()
+
+
+@pytest.mark.parametrize(
+    ("preset", "field"), [("acgan", "auxiliary_weight"), ("infogan", "auxiliary_weight"), ("vae", "divergence_weight")]
+)
+def test_weights_of_some_presets_are_held_to_their_range(preset: str, field: str) -> None:
+    for value in (0.0, 999_999.0):
+        assert getattr(TrainConfig(preset, **{field: value}).resolved(), field) == value
+    for value in (-1.0, 1e6, math.inf, math.nan):
+        with pytest.raises(UserError, match=rf"^{field}: expected a number of at least 0 and below 1e\+06, got"):
+            TrainConfig(preset, **{field: value}).resolved()
+
+
+def test_a_lazy_penalty_may_end_as_heavy_as_one_in_every_step() -> None:
+    lazy = {"penalty": "r1", "penalty_every": 4, "penalty_weight_steps": 9}
+    TrainConfig("mlp", penalty_weight_end=249_999.0, **lazy).resolved()
+    with pytest.raises(UserError, match=r"penalty_weight_end: expected a number of at least 0 and below 250000, got"):
+        TrainConfig("mlp", penalty_weight_end=250_000.0, **lazy).resolved()
 
 
 def test_a_wasserstein_critic_is_clipped_and_no_other() -> None:
