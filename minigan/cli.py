@@ -72,7 +72,8 @@ class Sample:
     path: Annotated[Path, Positional, arg(metavar="RUN")]
     """Folder of the run."""
     count: int = 64
-    """How many images; with --interpolate in whole rows of eight."""
+    """How many samples; with --interpolate in whole rows of eight, with a row for each label (16 at most) as near as
+    rows of one length come."""
     out: Path | None = None
     """PNG to write; by default in the run's plots folder."""
     seed: int = 0

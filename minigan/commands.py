@@ -18,6 +18,7 @@ from .presets import NO_PENALTY
 from .training.config import TrainConfig
 
 GRADCHECK_COLUMNS = 40
+MOST_SEQUENCES = 400
 
 
 def train(config: TrainConfig, out: Path | None, overwrite: bool) -> int:
@@ -76,9 +77,9 @@ def sample(
 ) -> int:
     """Write one PNG of samples or of an interpolation."""
     from .training.files import atomic_write_bytes
-    from .training.pictures import GRID_SIDE, grid_png, interpolation_png, latent_grid
+    from .training.pictures import GRID_SIDE, grid_png, interpolation_png, label_rows, latent_grid
     from .training.session import open_trained
-    from .viz import scatter_png, sequences_png
+    from .viz import SEQUENCES_A_ROW, scatter_png, sequences_png
 
     if count < 1:
         raise UserError(f"--count: expected at least 1, got {count}")
@@ -96,14 +97,18 @@ def sample(
     trainer.require_prior()
     if interpolate and kind != "images":
         raise UserError(f"--interpolate is for images; {path} makes {kind} of shape {trainer.data_shape}")
+    if kind == "sequences" and count > MOST_SEQUENCES:
+        raise UserError(f"--count: expected at most {MOST_SEQUENCES} sequences, a panel each, got {count}")
+    rows = label_rows(trainer)
     if interpolate:
         picture = interpolation_png(trainer, max(1, count // GRID_SIDE), GRID_SIDE, seed, label)
-    elif kind == "images" and trainer.classes is not None and label is None:
-        columns = max(1, count // trainer.classes)
+    elif kind == "images" and rows is not None and label is None:
+        columns = max(1, round(count / rows))
         picture = grid_png(trainer.generate(*latent_grid(trainer, columns, seed), seed), columns)
     else:
         samples = trainer.sample(count, seed, label)
-        draw = {"images": grid_png, "points": scatter_png, "sequences": sequences_png}
+        panels = functools.partial(sequences_png, rows=-(-count // SEQUENCES_A_ROW))
+        draw = {"images": grid_png, "points": scatter_png, "sequences": panels}
         picture = draw[kind](samples)  # type: ignore[operator]
     atomic_write_bytes(target, picture)
     print(target)

@@ -86,10 +86,15 @@ class Pictures:
 
 def latent_grid(trainer: Trainer, columns: int, seed: int | None = None) -> tuple[Array, Array | None]:
     """Latents and labels of a grid of `columns`: as many rows, or a row a label, each of the same latents."""
-    if trainer.classes is None:
+    rows = label_rows(trainer)
+    if rows is None:
         return trainer.latents(columns**2, seed), None
-    rows = min(trainer.classes, MOST_ROWS)
     return np.tile(trainer.latents(columns, seed), (rows, 1)), np.repeat(np.arange(rows), columns)
+
+
+def label_rows(trainer: Trainer) -> int | None:
+    """Labels that have a row in a grid; None where there are none."""
+    return None if trainer.classes is None else min(trainer.classes, MOST_ROWS)
 
 
 def grid_png(images: Array, columns: int | None = None) -> bytes:

@@ -9,9 +9,10 @@ from .grids import image_grid, png
 from .health import health_png
 from .interpolate import interpolation_latents, slerp
 from .points import scatter_png
-from .sequences import sequences_png
+from .sequences import SEQUENCES_A_ROW, sequences_png
 
 __all__ = [
+    "SEQUENCES_A_ROW",
     "gif",
     "health_png",
     "image_grid",

@@ -4,7 +4,7 @@ import numpy as np
 
 from . import style
 
-COLUMNS = 4
+SEQUENCES_A_ROW = 4
 
 
 def sequences_png(
@@ -19,11 +19,11 @@ def sequences_png(
         if array is not None and array.ndim != 3:
             raise ValueError(f"sequences_png: {name} has shape {array.shape}, expected (n, T, F)")
     of_real = 0 if real is None else rows // 2
-    shown = [(sequence, style.REAL) for sequence in ([] if real is None else real[: of_real * COLUMNS])]
-    shown += [(sequence, style.FAKE) for sequence in sequences[: (rows - of_real) * COLUMNS]]
+    shown = [(sequence, style.REAL) for sequence in ([] if real is None else real[: of_real * SEQUENCES_A_ROW])]
+    shown += [(sequence, style.FAKE) for sequence in sequences[: (rows - of_real) * SEQUENCES_A_ROW]]
     low, high = limits or _limits(sequences if real is None else real)
     figure = style.figure(8, 1.4 * rows)
-    panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True)
+    panels = figure.subplots(rows, SEQUENCES_A_ROW, sharex=True, sharey=True)
     for axes, (sequence, color) in zip(panels.flat, shown, strict=False):
         axes.plot(np.where(np.isfinite(sequence), sequence, np.nan), color=color, linewidth=1.2)
     for axes in panels.flat:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from minigan.presets import PRESETS, Options
 from minigan.training import session
 from minigan.training.pictures import grid_png, interpolation_png
 from minigan.training.run_dir import RunDirectory
+from minigan.viz import sequences_png
 
 HELP = {
     "": ["train", "sample", "presets", "gradcheck", "bench", "info"],
@@ -159,6 +161,7 @@ def test_a_conditional_run_is_sampled_row_by_row_or_by_label(minigan: CommandLin
     rows = trainer.generate(np.tile(trainer.latents(4, 0), (10, 1)), np.arange(10).repeat(4))
     for flags, name, expected in (
         ("--count 40", "sample-seed0.png", grid_png(rows, 4)),
+        ("--count 36 --overwrite", "sample-seed0.png", grid_png(rows, 4)),
         ("--count 5 --seed 3 --label 7", "sample-label7-seed3.png", grid_png(trainer.sample(5, 3, 7))),
         (
             "--count 16 --interpolate --label 2",
@@ -175,6 +178,31 @@ def test_a_run_measured_in_epochs_under_a_schedule_can_be_sampled(minigan: Comma
     minigan("train", "mlp", "--data", faces, "--epochs", 1, "--schedule", "linear", "--out", "run", *SMALL)
     shutil.rmtree(faces)
     assert minigan("sample", "run").code == 0
+
+
+def test_of_many_labels_the_first_16_share_the_count(minigan: CommandLine, tmp_path: Path) -> None:
+    """20 folders of images: of 64 samples 16 rows of 4."""
+    for label in range(20):
+        folder = tmp_path / "images" / f"{label:02}"
+        folder.mkdir(parents=True)
+        Image.fromarray(np.full((8, 8), 12 * label, np.uint8)).save(folder / "a.png")
+    config = TrainConfig("cgan", "images", image_size=8, channels=1, batch_size=4, width=0.02, latent_dim=4, steps=1)
+    session.start(config, tmp_path / "cgan")
+    trainer = session.open_trained(tmp_path / "cgan")
+    assert trainer.classes == 20
+    rows = trainer.generate(np.tile(trainer.latents(4, 0), (16, 1)), np.arange(16).repeat(4))
+    assert minigan("sample", "cgan", "--count", "64", "--out", "grid.png").code == 0
+    assert Path("grid.png").read_bytes() == grid_png(rows, 4)
+
+
+def test_every_sequence_asked_for_has_a_panel(
+    minigan: CommandLine, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    session.start(TrainConfig("rnn", batch_size=4, width=0.1, steps=1), tmp_path / "rnn")
+    samples = session.open_trained(tmp_path / "rnn").sample(21, 0)
+    assert minigan("sample", "rnn", "--count", "21", "--out", "waves.png").code == 0
+    assert Path("waves.png").read_bytes() == sequences_png(samples, rows=6)
+    assert re.search("--count: expected at most 400 sequences, .* got 401", refused("sample", "rnn", "--count", 401))
 
 
 def test_points_are_drawn_as_points(minigan: CommandLine, tmp_path: Path) -> None:
