@@ -36,6 +36,8 @@ def gpu() -> tuple[bool, str]:
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:
+        if "cudaErrorNoDevice" in str(error):
+            return False, "no CUDA device"
         return False, f"no usable driver: {_first_line(error)}"
     if count < 1:
         return False, "no CUDA device"

@@ -5,6 +5,7 @@ CuPy's current stream in each thread that uses the runtime, so that what CuPy it
 copy, takes its turn with the launches.
 """
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ PLAIN_SHARED = 48 * 1024
 
 
 class GpuRuntime(Runtime):
-    """CUDA kernels on the current device of CuPy.
+    """CUDA kernels on the current device of CuPy, which must be there for this module to be imported.
 
     Raises:
         RuntimeError: there is no usable GPU; says why.
@@ -42,6 +43,8 @@ class GpuRuntime(Runtime):
         self.stream = cupy.cuda.Stream(non_blocking=True)
         self.stream.use()
         self._captured: list[tuple[Argument, ...]] | None = None
+        self._pool: Any = None
+        self._allocator = contextlib.ExitStack()
 
     def _load(self, path: Path, instance: Instance, unit: tuple[str, ...]) -> Function:
         return GpuFunction(self, path, instance, unit)
@@ -55,7 +58,7 @@ class GpuRuntime(Runtime):
         """A copy on the device."""
         self._refuse_during_capture("to_device")
         self.stream.use()
-        return cupy.asarray(array)
+        return cupy.array(array, order="C")
 
     def to_host(self, array: Array) -> Array:
         """A copy on the host, after all that the stream has been asked for before."""
@@ -74,19 +77,23 @@ class GpuRuntime(Runtime):
         What functions of CuPy make on the way lies in a pool of the graph's own: nobody else gets that memory later.
         """
         self._refuse_during_capture("begin_capture")
+        self.stream.use()
+        pool = cupy.cuda.MemoryPool()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(cupy.cuda.using_allocator(pool.malloc))
+            self.stream.begin_capture()
+            self._pool, self._allocator = pool, stack.pop_all()
         self._captured, self.capturing = [], True
-        self._pool = cupy.cuda.MemoryPool()
-        self._allocator = cupy.cuda.using_allocator(self._pool.malloc)
-        self._allocator.__enter__()
-        self.stream.begin_capture()
 
     def end_capture(self) -> Graph:
         """The recorded launches as a CUDA graph."""
         if self._captured is None:
             raise RuntimeError("end_capture: no capture is open")
-        arguments, self._captured, self.capturing = self._captured, None, False
-        self._allocator.__exit__(None, None, None)
-        return _CudaGraph(self.stream, self.stream.end_capture(), (arguments, self._pool))
+        alive = self._captured, self._pool
+        self._captured, self._pool, self.capturing = None, None, False
+        with self._allocator:
+            graph = self.stream.end_capture()
+        return _CudaGraph(self.stream, graph, alive)
 
     def keep(self, arguments: tuple[Argument, ...]) -> None:
         """While a capture is open, remember what a launch was given: a CUDA graph keeps no array alive."""
@@ -118,8 +125,7 @@ class GpuFunction(Function):
         # CuPy itself adds the architecture and the other options of OPTIONS.
         module = cupy.RawModule(code=expand(path), options=(OPTIONS[0],), name_expressions=unit)
         self._kernel = module.get_function(instance.expression)
-        if instance.shared_bytes > PLAIN_SHARED:
-            self._kernel.max_dynamic_shared_size_bytes = _at_most_there_is(instance.shared_bytes)
+        self._granted = PLAIN_SHARED
         report = committed().get((instance.file, instance.expression))
         self._parameters = next(iter(report.values())).parameters if report else None
 
@@ -131,6 +137,9 @@ class GpuFunction(Function):
         self._check(arguments)
         self._runtime.keep(tuple(arguments))
         self._runtime.stream.use()
+        if shared_bytes > self._granted:
+            self._kernel.max_dynamic_shared_size_bytes = _at_most_there_is(shared_bytes)
+            self._granted = shared_bytes
         self._kernel(blocks, threads, tuple(0 if a is None else a for a in arguments), shared_mem=shared_bytes)
 
     def _check(self, arguments: Sequence[Argument]) -> None:

@@ -61,7 +61,7 @@ def fake_cupy() -> types.ModuleType:
     cupy = types.ModuleType("cupy")
     device = types.SimpleNamespace(compute_capability="90", attributes={"MaxSharedMemoryPerBlockOptin": 232448}, id=0)
     contents = {
-        "ndarray": np.ndarray, "empty": np.empty, "asarray": np.array, "asnumpy": np.array, "uint8": np.uint8,
+        "ndarray": np.ndarray, "empty": np.empty, "array": np.array, "asnumpy": np.array, "uint8": np.uint8,
         "RawModule": FakeModule, "cuda": types.SimpleNamespace(
             Stream=FakeStream, Device=lambda: device, MemoryPool=lambda: types.SimpleNamespace(malloc=None),
             using_allocator=contextlib.nullcontext,
@@ -103,8 +103,36 @@ def test_a_null_pointer_has_eight_bytes(runtime: Runtime) -> None:
 
 
 def test_more_shared_memory_than_48_kib_is_asked_for(runtime: Runtime) -> None:
+    """For the launch that wants it, no more than that, and not for smaller ones."""
     row = next(row for row in TABLE if row.shared_bytes > 49152)
-    assert runtime.function(row.file, row.expression)._kernel.max_dynamic_shared_size_bytes == row.shared_bytes  # type: ignore[attr-defined]
+    function: Any = runtime.function(row.file, row.expression)
+    width = {"u64": np.int64, "u32": np.int32, "u8": np.bool_, "f32": np.float32, "f64": np.float64}
+    arguments = [width[kind](0) for kind in function._parameters]
+    for shared_bytes, granted in (
+        (49152, 49152),
+        (row.shared_bytes - 16, row.shared_bytes - 16),
+        (1024, row.shared_bytes - 16),
+    ):
+        function((1,), (32,), arguments, shared_bytes)
+        assert function._kernel.max_dynamic_shared_size_bytes == granted
+
+
+def test_more_shared_memory_than_the_device_has_is_refused(runtime: Runtime) -> None:
+    row = next(row for row in TABLE if row.shared_bytes > 49152)
+    function: Any = runtime.function(row.file, row.expression)
+    function._parameters = None
+    sys.modules["cupy"].cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"] = 50000
+    with pytest.raises(
+        RuntimeError, match=f"a kernel wants {row.shared_bytes} bytes of shared memory, the device has 50000"
+    ):
+        function((1,), (32,), [], row.shared_bytes)
+
+
+def test_what_is_copied_to_the_device_is_c_contiguous_and_a_copy(runtime: Runtime) -> None:
+    for array in (np.ones((3, 4)).T, np.ones((3, 4))):
+        copy = runtime.to_device(array)
+        assert copy.flags.c_contiguous
+        assert not np.shares_memory(copy, array)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +176,31 @@ def test_a_step_that_fails_ends_its_capture(runtime: Runtime) -> None:
         runtime.capture(lambda: fill((1,), (32,), (x, 2.0, np.int64(4))))  # type: ignore[arg-type]
     assert ("end_capture",) in asked
     runtime.synchronize()
+
+
+def test_a_capture_that_does_not_begin_is_not_open(runtime: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[str] = []
+
+    @contextlib.contextmanager
+    def allocator(_: Any) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            left.append("allocator")
+
+    def fails() -> None:
+        raise RuntimeError("the stream is being captured")
+
+    monkeypatch.setattr(sys.modules["cupy"].cuda, "using_allocator", allocator)
+    with monkeypatch.context() as once:
+        once.setattr(runtime.stream, "begin_capture", fails)
+        with pytest.raises(RuntimeError, match="the stream is being captured"):
+            runtime.begin_capture()
+    assert left == ["allocator"]
+    assert not runtime.capturing
+    runtime.synchronize()
+    runtime.capture(lambda: None)
+    assert left == ["allocator"] * 2
 
 
 def test_what_would_wait_is_refused_during_a_capture(runtime: Runtime) -> None:
