@@ -14,8 +14,18 @@ from pathlib import Path
 def folder() -> Path:
     """Where files are kept: MINIGAN_CUDA_CACHE, else minigan/cuda in the user's cache."""
     if asked := os.environ.get("MINIGAN_CUDA_CACHE"):
-        return Path(asked)
+        return Path(asked).absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "minigan" / "cuda"
+
+
+def why_not_kept() -> str | None:
+    """None if files can be kept, else the reason why not."""
+    try:
+        folder().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder()):
+            return None
+    except OSError as error:
+        return f"nothing can be kept in {folder()} (MINIGAN_CUDA_CACHE): {error.strerror}"
 
 
 def key_of(*parts: str) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-WHEEL = "nvidia-cuda-nvrtc"
+WHEEL, VERSION = "nvidia-cuda-nvrtc", "13.0.88"
 
 # What CuPy passes, besides the architecture, which is the only thing that a caller chooses.
 OPTIONS = ("-std=c++17", "-ftz=true", "--device-as-default-execution-space")
@@ -117,7 +117,7 @@ def _library() -> Any:
             for builtins in library.parent.glob("libnvrtc-builtins.so.*"):
                 ctypes.CDLL(str(builtins), ctypes.RTLD_GLOBAL)
             return ctypes.CDLL(str(library))
-    raise OSError(f"NVRTC is not installed: pip install {WHEEL}")
+    raise OSError(f"NVRTC is not installed: pip install '{WHEEL}=={VERSION}'")
 
 
 def version() -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from kernels.cuda import emulator
 from kernels.cuda.emulator import CompilerMissingError, EmulatorRuntime, GuardedWorkspace, KernelError
+from kernels.cuda.emulator.build import build
 from kernels.workspace import WorkspaceFrozenError
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -220,6 +221,32 @@ def test_without_a_compiler_the_reason_is_told(tmp_path: Path, monkeypatch: pyte
         runtime.function("a.cu", "a")
     monkeypatch.setenv("CXX", "my-compiler")
     assert emulator.why_not() == "the environment's CXX names 'my-compiler', which is not there"
+
+
+def test_a_cache_that_cannot_be_made_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MINIGAN_CUDA_CACHE", str(tmp_path / "file" / "cache"))
+    reason = f"nothing can be kept in {tmp_path}/file/cache (MINIGAN_CUDA_CACHE): Not a directory"
+    assert emulator.why_not() == reason
+    (tmp_path / "a.cu").write_text('extern "C" __global__ void a() {}')
+    with pytest.raises(CompilerMissingError, match=re.escape(reason)):
+        EmulatorRuntime(folder=tmp_path).function("a.cu", "a")
+
+
+def test_a_debugger_finds_the_source_in_the_folder_of_the_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The debug builds of two folders differ, even of the same text; that of one folder is the same from anywhere."""
+    libraries = []
+    for place, cwd in (("one", "."), ("two", "."), ("one", "two")):
+        (tmp_path / place).mkdir(exist_ok=True)
+        source = tmp_path / place / "a.cu"
+        source.write_text('extern "C" __global__ void a() {}')
+        monkeypatch.chdir(tmp_path / cwd)
+        build.cache_clear()
+        libraries.append(build(source, ("a",), "debug").path)
+        assert str(source.parent).encode() in libraries[-1].read_bytes()
+    assert libraries[0] == libraries[2] != libraries[1]
 
 
 def test_a_guarded_workspace_gives_the_same_memory_step_after_step() -> None:

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...compiling import announce
-from ..cache import folder, kept, key_of
+from ..cache import folder, kept, key_of, why_not_kept
 from ..source import expand
 
 ENGINE = Path(__file__).parent / "engine"
@@ -68,11 +68,11 @@ def why_not() -> str | None:
     """None if kernels can be built and run here, else the reason why not."""
     if sys.platform != "linux" or platform.machine() not in MACHINES:
         return f"the emulator runs on Linux on {' or '.join(MACHINES)}, and this is {sys.platform} {platform.machine()}"
-    if compiler() is not None:
-        return None
-    if asked := os.environ.get("CXX"):
-        return f"the environment's CXX names {asked!r}, which is not there"
-    return f"the emulator compiles kernels with a C++ compiler, and there is none ({' or '.join(COMPILERS)})"
+    if compiler() is None:
+        if asked := os.environ.get("CXX"):
+            return f"the environment's CXX names {asked!r}, which is not there"
+        return f"the emulator compiles kernels with a C++ compiler, and there is none ({' or '.join(COMPILERS)})"
+    return why_not_kept()
 
 
 class Library:
@@ -120,12 +120,14 @@ def build(path: Path, expressions: tuple[str, ...], kind: str) -> Library:
         text = _translation_unit(path, expressions)
         engine = kept("engine", ".o", _engine_key(program), lambda output: _compile_engine(program, output))
         command = [program, *OPTIONS, *BUILDS[kind]]
-        key = key_of(text, _engine_key(program), *command)
+        # A debugger looks for the sources in the folder that the compiler ran in: that of the .cu file.
+        place = path.parent.resolve()
+        key = key_of(text, _engine_key(program), *command, str(place) if kind == "debug" else "")
 
         def compile_and_link(output: Path) -> None:
             announce(path.name, folder())
             objects = output.with_suffix(".o")
-            _run([*command, "-x", "c++", "-c", "-", f"-I{ENGINE}", "-o", str(objects)], text, path.name)
+            _run([*command, "-x", "c++", "-c", "-", f"-I{ENGINE}", "-o", str(objects)], text, path.name, place)
             # Without the options of `kind`: the sanitizers' libraries are not wanted, the engine takes their place.
             _run([program, "-shared", str(objects), str(engine), "-o", str(output)], "", path.name)
 
@@ -137,8 +139,8 @@ def _compile_engine(program: str, output: Path) -> None:
     _run(command, "", "the emulator's engine")
 
 
-def _run(command: Sequence[str], text: str, what: str) -> None:
-    run = subprocess.run(command, input=text, text=True, capture_output=True, check=False)
+def _run(command: Sequence[str], text: str, what: str, cwd: Path | None = None) -> None:
+    run = subprocess.run(command, input=text, text=True, capture_output=True, check=False, cwd=cwd)
     if run.returncode:
         raise RuntimeError(f"{what} does not compile for the CUDA emulator:\n{run.stderr[:8000]}")
 
