@@ -50,7 +50,7 @@ __global__ void channel_normalise(const T* __restrict__ x, const T* __restrict__
   if (column >= columns) return;
   const T scale = (T)(gamma[column] / sqrt(var[column] + eps));
   const T center = mean ? mean[column] : T(0), shift = beta ? beta[column] : T(0);
-  for (int row = blockIdx.y * blockDim.y + threadIdx.y; row < rows; row += gridDim.y * blockDim.y) {
+  for (long long row = blockIdx.y * blockDim.y + threadIdx.y; row < rows; row += gridDim.y * blockDim.y) {
     const size_t i = (size_t)row * columns + column;
     y[i] = activate(code, parameter, (x[i] - center) * scale + shift);
   }
@@ -83,7 +83,7 @@ __global__ void channel_gradient(const T* __restrict__ dy, const T* __restrict__
   const double r = 1 / sqrt(var[column] + eps);
   const T center = mean[column], scale = (T)r, factor = (T)(gamma[column] * r);
   const T along_one = (T)(totals[column] / rows), along_h = (T)(totals[columns + column] / rows);
-  for (int row = blockIdx.y * blockDim.y + threadIdx.y; row < rows; row += gridDim.y * blockDim.y) {
+  for (long long row = blockIdx.y * blockDim.y + threadIdx.y; row < rows; row += gridDim.y * blockDim.y) {
     const size_t i = (size_t)row * columns + column;
     const T dz = y ? dy[i] * activation_slope(code, parameter, y[i]) : dy[i];
     const T h = (x[i] - center) * scale;

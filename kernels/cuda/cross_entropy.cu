@@ -1,7 +1,7 @@
 // Softmax and cross-entropy of rows of logits: a warp a row.
 //
 // The lanes of a warp share the classes of a row: maximum, sum of exponentials, gradient, three walks over a row that
-// stays in the cache. Losses go out in double precision, one a row, and are averaged by sums.cu.
+// stays in the cache. Losses go out in double precision, one a row, and mean_loss averages them.
 #include "common.cuh"
 #include "numbers.cuh"
 #include "reduce.cuh"

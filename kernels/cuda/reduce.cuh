@@ -1,6 +1,7 @@
 // Sums that are the same in every run: who adds what to what follows from the shapes alone, and nothing is atomic.
 //
-// All sums are taken in double precision, whatever the numbers are. Two patterns serve every reduction:
+// These sums are taken in double precision, whatever the numbers are. Two patterns serve all sums over rows, samples and
+// columns; products, windows and scattered rows are summed in the numbers' own type, where they are computed:
 //
 //   block_sums    over a contiguous piece:  lanes of a warp by butterfly, then the warps through shared memory
 //   column_sums   over the rows of a matrix (R, C), all columns at once:
@@ -42,7 +43,8 @@ __device__ __forceinline__ void column_sums(const Terms& terms, int rows, int co
   double values[K];
   for (int k = 0; k < K; k++) values[k] = 0;
   if (column < columns)
-    for (int row = blockIdx.y * height + threadIdx.y; row < rows; row += gridDim.y * height) terms(row, column, values);
+    for (long long row = blockIdx.y * height + threadIdx.y; row < rows; row += gridDim.y * height)
+      terms((int)row, column, values);
   for (int k = 0; k < K; k++) sums[k][thread] = values[k];
   for (int half = height / 2; half; half /= 2) {
     __syncthreads();

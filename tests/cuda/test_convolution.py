@@ -13,8 +13,9 @@ from recording import RecordingRuntime
 
 from kernels import activation
 from kernels.cuda.emulator import EmulatorRuntime, why_not
-from kernels.cuda.instances.products import CONVOLUTION, CONVOLUTIONS
+from kernels.cuda.instances.products import CONVOLUTION, CONVOLUTIONS, MATMUL
 from kernels.cuda.ops import plan
+from kernels.cuda.ops.columns import columns_of
 from kernels.cuda.ops.products import CudaProducts
 from kernels.reference import NumpyOps, naive
 from kernels.types import Array
@@ -258,5 +259,23 @@ class TestChoice:
             getattr(t, op)()
 
     def test_a_product_that_kernels_cannot_count_is_refused(self):
-        with pytest.raises(ValueError, match="CUDA kernels count to 2147483647"):
-            plan.plan(CONVOLUTION["implicit"], "float", 2**31, 1, 1)
+        """To the end of the last tile and panel, which are never longer than 1024."""
+        for ladder in (MATMUL, CONVOLUTION):
+            tiles = [tile for rung in ladder.values() for tiles in rung.tiles.values() for tile in tiles]
+            assert max(tile.side for tile in tiles) + plan.DEPTH < 1024
+        plan.plan(CONVOLUTION["implicit"], "float", 1, 2**31 - 1024, 1)
+        for shape in ((2**31 - 1023, 1, 1), (1, 2**31 - 1023, 1), (1, 1, 2**31 - 1023)):
+            with pytest.raises(ValueError, match="CUDA kernels count to 2147482624"):
+                plan.plan(CONVOLUTION["implicit"], "float", *shape)
+
+    def test_a_stride_of_more_phases_than_a_grid_has_is_refused(self):
+        plan.plan(CONVOLUTION["implicit"], "float", 1, 1, 1, phases=255 * 257)
+        with pytest.raises(ValueError, match=r"a stride of 65536 phases .* launch 65535 at most"):
+            plan.plan(CONVOLUTION["implicit"], "float", 1, 1, 1, phases=256 * 256)
+
+    def test_columns_that_kernels_cannot_count_are_refused(self):
+        for shape in ((2**31, 1), (1, 2**31)):
+            with pytest.raises(
+                ValueError, match=f"sums over {shape[0]} rows of {shape[1]} columns: CUDA kernels count"
+            ):
+                columns_of(np.broadcast_to(np.float32(0), shape))

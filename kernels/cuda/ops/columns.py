@@ -8,6 +8,7 @@ from ...types import Array
 from ..instances.operations import THREADS
 from ..runtime import Dimensions
 from .device import WARP, DeviceOps, warps_for
+from .plan import LARGEST
 
 ROWS_A_THREAD = 16
 """That a thread adds at least, before more strips are made."""
@@ -41,9 +42,15 @@ class Columns(NamedTuple):
 
 
 def columns_of(x: Array) -> Columns:
-    """x (..., C) as a matrix of C columns; a 0-d array is one number."""
+    """x (..., C) as a matrix of C columns; a 0-d array is one number.
+
+    Raises:
+        ValueError: rows or columns are beyond LARGEST.
+    """
     columns = x.shape[-1] if x.ndim else 1
     rows = x.size // columns if columns else 0
+    if max(rows, columns) > LARGEST:
+        raise ValueError(f"sums over {rows} rows of {columns} columns: CUDA kernels count to {LARGEST}")
     width = 1
     while width < min(columns, WARP):
         width *= 2
@@ -54,7 +61,7 @@ def columns_of(x: Array) -> Columns:
 
 
 def one_column(x: Array) -> Columns:
-    """All numbers of x, one below the other."""
+    """All numbers of x, one below the other; ValueError if they are more than LARGEST."""
     return columns_of(x.reshape(-1, 1))
 
 

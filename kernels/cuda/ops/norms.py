@@ -22,7 +22,7 @@ class CudaNorms(DeviceOps, NormOps):
             partial = partial_sums(self, 2, over)
             self.launch("channel_norm.cu", "channel_moments", over.grid, x, *over.sizes, partial, block=over.block)
             arguments = x, partial, np.int32(over.strips), *over.sizes, mean, var
-            grid = (warps_for(over.columns),)
+            grid = (max(1, warps_for(over.columns)),)
             self.launch("channel_norm.cu", "channel_statistics", grid, *arguments, block=(THREADS,))
         self._channel_norm(x, gamma, beta, mean, var, eps, act, y)
 

@@ -6,6 +6,7 @@ A function of shapes alone. On every chip, and in the emulator, a product is the
 from typing import NamedTuple
 
 from ..instances.products import DEPTH, Rung, Tile
+from ..runtime import MOST_BLOCKS
 
 BLOCKS = 128
 """Blocks that occupy a large chip."""
@@ -13,8 +14,8 @@ BLOCKS = 128
 SHORTEST = 4
 """Panels of k that a block has at least; with fewer, filling the pipeline takes longer than computing."""
 
-LARGEST = 2**31 - 1
-"""Kernels count the rows, steps and columns of a product in 32 bits."""
+LARGEST = 2**31 - 1024
+"""Kernels count the rows, steps and columns of a matrix in 32 bits, to the end of the last tile, panel or block."""
 
 
 class Plan(NamedTuple):
@@ -32,10 +33,12 @@ def plan(rung: Rung, real: str, m: int, k: int, n: int, phases: int = 1) -> Plan
     The largest tile that makes enough blocks; with the smallest, if it does not either, blocks share the k of a tile.
 
     Raises:
-        ValueError: m, k or n is beyond LARGEST.
+        ValueError: m, k or n is beyond LARGEST, or the phases are more than a grid has blocks along z.
     """
     if max(m, k, n) > LARGEST:
         raise ValueError(f"a product of {m} x {k} by {k} x {n}: CUDA kernels count to {LARGEST}")
+    if phases > MOST_BLOCKS[2]:
+        raise ValueError(f"a stride of {phases} phases (height x width): CUDA kernels launch {MOST_BLOCKS[2]} at most")
     tiles = rung.tiles[real]
     tile = next((tile for tile in tiles if tile.blocks(m, n) * phases >= BLOCKS), tiles[-1])
     blocks = tile.blocks(m, n)

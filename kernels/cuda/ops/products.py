@@ -33,7 +33,8 @@ class CudaProducts(DeviceOps, ProductOps):
         matmul_rung: "auto", or a rung of `kernels.cuda.instances.products.MATMUL` to compute every matmul on.
         convolution: "auto", or a rung of CONVOLUTION there, for all three of them.
         tf32: whether "auto" may take tensor cores at their full rate. They round the factors to TF32, a relative error
-            of up to 5e-4 each. By default products are as accurate as float32, on tensor cores too.
+            of up to 5e-4 each. By default products are as accurate as float32, on tensor cores too, with
+            factors of magnitude 2^-115 to 2^127 or 0; an infinite factor gives NaN.
 
     Raises:
         ValueError: on assignment of an unknown name; on use of a rung that does not take the dtype.
