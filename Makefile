@@ -64,8 +64,8 @@ bench: $(VENV)/installed-bench
 	$(BIN)/minigan bench all --out benchmarks/results
 	$(BIN)/python -m benchmarks.report
 
-# The hardware's part: its tests of the operations, where pytest is there, then checks and timings. GPU_PYTHON=python3 takes an interpreter
-# that has CuPy already and installs nothing.
+# The hardware's part: its tests of the operations, where pytest is there, then checks and timings.
+# GPU_PYTHON=python3 takes an interpreter that has CuPy already, and installs nothing.
 gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(VENV)/installed-gpu)
 	@$(GPU_PYTHON) -c 'import sys; from kernels.cuda import detect; sys.exit(detect.why_not() and "no usable GPU: " + detect.why_not())'
 	@if $(GPU_PYTHON) -c 'import hypothesis, pytest' 2>/dev/null; then $(GPU_PYTHON) -m pytest tests/kernels -k 'cuda and not emulator'; \

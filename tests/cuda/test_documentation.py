@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from planted import BUGS, DRIVERS
 
 from kernels.cuda import emulator
 
@@ -20,6 +21,10 @@ def test_the_program_gets_the_message() -> None:
     names: dict[str, object] = {}
     exec(PROGRAM, names)
     assert f"    {names['message']}\n" in PAGE
+
+
+def test_the_bugs_are_counted() -> None:
+    assert f"holds {len(BUGS)} bugs planted in {len(DRIVERS)} small programs" in " ".join(PAGE.split())
 
 
 @pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not installed")
