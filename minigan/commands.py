@@ -9,13 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import kernels
 from kernels.compiling import telling
 
 from .errors import UserError
-from .presets import NO_PENALTY
+from .presets import NO_PENALTY, get_preset
 from .training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from .training.run_dir import RunDirectory
 
 GRADCHECK_COLUMNS = 40
 MOST_SEQUENCES = 400
@@ -26,7 +30,7 @@ def train(config: TrainConfig, out: Path | None, overwrite: bool) -> int:
     from .training.session import start
 
     run, code = start(config, out, overwrite)
-    return _farewell(run.path, code)
+    return _farewell(run, code)
 
 
 def resume(path: Path, steps: int | None, data_dir: str | None) -> int:
@@ -34,15 +38,17 @@ def resume(path: Path, steps: int | None, data_dir: str | None) -> int:
     from .training.session import resume
 
     run, code = resume(path, steps, data_dir)
-    return _farewell(run.path, code)
+    return _farewell(run, code)
 
 
-def _farewell(path: Path, code: int) -> int:
-    program = _program()
+def _farewell(run: "RunDirectory", code: int) -> int:
+    program, path = _program(), run.path
+    draws = get_preset(run.config["preset"]).algorithm != "autoencoder"  # which has learnt no distribution of codes
     if code:
         print(f"Stopped and saved. Go on with: {program} train --resume {path}")
     else:
-        print(f"Done: {path}/samples (grids), {path}/plots (curves, training.gif). Try: {program} sample {path}")
+        advice = f" Try: {program} sample {path}" if draws else ""
+        print(f"Done: {path}/samples (grids), {path}/plots (curves, training.gif).{advice}")
     return code
 
 
@@ -118,7 +124,7 @@ def sample(
 def presets(name: str, data: str | None, width: float) -> int:
     """List all presets, or lay one out for a data set."""
     from .data.registry import CLASSES, SHAPES
-    from .presets import ALIASES, PRESETS, Options, get_preset
+    from .presets import ALIASES, PRESETS, Options
     from .summary import table
 
     if not name:

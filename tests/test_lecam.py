@@ -64,6 +64,19 @@ def test_the_averages_follow_the_logits_and_skip_what_is_not_finite() -> None:
     assert anchors.values[1] < before[1]
 
 
+def test_the_logged_loss_is_without_the_penalty() -> None:
+    """As much as the game's loss of the same logits, while the penalty adds to what D lowers."""
+    config = TrainConfig("mlp", lecam=1e3, width=0.05, backend="numpy", batch_size=4, lr=0.01)
+    trainer = Trainer(config, (4, 4, 1))
+    x = np.random.default_rng(0).uniform(-1, 1, (4, 4, 4, 1)).astype(np.float32)
+    for _ in range(5):
+        whole = with_lecam(get_loss("non-saturating"), 1e3, anchored(*trainer.algorithm.anchors.values))
+        losses = trainer.step(x)
+    plain, *_ = get_loss("non-saturating").d_loss(*trainer.algorithm.logits)
+    assert losses.d == plain
+    assert whole.d_loss(*trainer.algorithm.logits)[0] > plain + 1e-3
+
+
 def test_a_run_that_resumes_has_the_same_averages() -> None:
     config = TrainConfig("mlp", lecam=0.3, width=0.05, backend="numpy", batch_size=4, lr=0.01)
     trainer, other = Trainer(config, (4, 4, 1)), Trainer(config, (4, 4, 1))

@@ -58,7 +58,7 @@ class Adversarial(Algorithm):
         self.condition = preset.condition
         self.losses = Losses if preset.auxiliary is None else LossesWithAuxiliary
         self.g, self.d = players["generator"], players["discriminator"]
-        loss = get_loss(str(config.loss), config.label_smoothing)
+        self._plain = loss = get_loss(str(config.loss), config.label_smoothing)
         self.anchors = Anchors(self.d.ops) if config.lecam else None
         if self.anchors is not None:
             loss = with_lecam(loss, config.lecam, self.anchors)
@@ -88,7 +88,7 @@ class Adversarial(Algorithm):
         logits = step.u_real, step.u_fake
         if self.anchors is not None and not replay:
             self.anchors.follow(self.d.ops, *logits)
-        losses = {"d": step.losses.game}
+        losses = {"d": step.losses.game if self.anchors is None else self._plain.d_loss(*logits)[0]}
         if step.losses.auxiliary is not None:
             losses["auxiliary"] = step.losses.auxiliary
         return Outcome(losses, {self.d.name: step.cache}, logits)
@@ -158,8 +158,7 @@ class Adversarial(Algorithm):
         if self.logits is None or self.feedback is None:
             return {}
         (real, fake), (du, dx) = (map(self.d.ops.to_host, pair) for pair in (self.logits, self.feedback))
-        game = get_loss(str(self.config.loss), self.config.label_smoothing)  # without LeCam's penalty
-        return discriminator_signs(game, self.config.label_smoothing, (real, fake), (du, dx))
+        return discriminator_signs(self._plain, self.config.label_smoothing, (real, fake), (du, dx))
 
     def conditions(self, labels: Array | None, seed: int) -> Any:
         """What the generator is told when samples of `labels` (N,) are drawn; the continuous codes follow the seed."""

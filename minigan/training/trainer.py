@@ -161,7 +161,9 @@ class Trainer:
         if x.shape[1:] != self.data_shape or x.dtype != np.float32 or not len(x):
             raise ValueError(f"step: expected float32 {('N', *self.data_shape)}, got {x.dtype} {x.shape}")
         step, total = self.steps_done, self.total_steps or 1
-        batch = self.batch(step, x, self._checked(labels, len(x)))
+        if get_preset(self.config.preset).condition == LABELS:
+            labels = self._checked("step", labels, len(x))
+        batch = self.batch(step, x, labels)
         if self._captured is not None:
             batch = self._captured.hold(batch)
         losses: dict[str, Array] = {}
@@ -202,17 +204,16 @@ class Trainer:
         """The contents of an array of the backend, a loss say, on the host; waits for the step that makes it."""
         return self._sampling.to_host(array)
 
-    def _checked(self, labels: Array | None, count: int) -> Array | None:
-        """The labels of a batch, where the preset learns from them whole numbers in range."""
-        if get_preset(self.config.preset).condition != LABELS:
-            return labels
+    def _checked(self, where: str, labels: Array | None, count: int) -> Array:
+        """The labels of a batch: whole numbers in range."""
         assert self.classes is not None
+        labels = None if labels is None else np.asarray(labels)
         if labels is None or labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
             got = None if labels is None else f"{labels.dtype} {labels.shape}"
-            raise ValueError(f"step: {self.config.preset} expects whole-number labels ({count},), got {got}")
+            raise ValueError(f"{where}: {self.config.preset} expects whole-number labels ({count},), got {got}")
         if labels.min() < 0 or labels.max() >= self.classes:
             low, high = labels.min(), labels.max()
-            raise ValueError(f"step: expected labels in [0, {self.classes}), got {low} to {high}")
+            raise ValueError(f"{where}: expected labels in [0, {self.classes}), got {low} to {high}")
         return labels
 
     def evaluate(self, update: Update, batch: Batch, replay: bool = False) -> Outcome:
@@ -288,7 +289,14 @@ class Trainer:
 
         Images are clipped to [-1, 1]; `seed`: of infogan's continuous codes. `averaged`: from the moving average of
         the weights where there is one.
+
+        Raises:
+            ValueError: labels are missing, out of range or of another number, or the preset takes none.
         """
+        if self.classes is not None:
+            labels = self._checked("generate", labels, len(z))
+        elif labels is not None:
+            raise ValueError(f"generate: {self.config.preset} draws without labels, got some")
         y = self.algorithm.conditions(labels, self.config.seed if seed is None else seed)
         maker = self.players[self.algorithm.maker]
         params = self.average.params if averaged and self.average is not None else maker.params

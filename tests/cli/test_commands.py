@@ -138,6 +138,13 @@ def test_resume_goes_on_to_a_new_total(minigan: CommandLine, run: Path) -> None:
     assert (again.code, "steps 6 to 6" in again.err) == (0, True)
 
 
+def test_nobody_is_sent_to_draw_from_an_autoencoder_that_has_no_prior(minigan: CommandLine) -> None:
+    for preset, advised in (("autoencoder", False), ("vae", True)):
+        done = minigan("train", preset, "--steps", 1, *SMALL, "--out", preset)
+        assert ("Try: " in done.out) == advised
+        assert (minigan("sample", preset, "--count", 4).code == 0) == advised
+
+
 def test_sample_draws_what_the_run_generates(minigan: CommandLine, run: Path, tmp_path: Path) -> None:
     trainer = session.open_trained(run)
     for flags, name, expected in (

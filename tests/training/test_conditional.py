@@ -88,11 +88,27 @@ def test_wrong_labels_are_refused_and_change_nothing(preset: str, labels: Any, c
     assert of.steps_done == 0
 
 
+@pytest.mark.parametrize("preset", CONDITIONAL)
+def test_samples_are_made_with_labels_or_refused(preset: str) -> None:
+    of = trainer(preset)
+    z = of.latents(6)
+    np.testing.assert_array_equal(of.generate(z, [0, 1, 2, 0, 1, 2]), of.generate(z, np.array([0, 1, 2, 0, 1, 2])))
+    for labels, got in ((None, "None"), ([0, 1], r"int64 \(2,\)")):
+        with pytest.raises(ValueError, match=rf"^generate: {preset} expects whole-number labels \(6,\), got {got}$"):
+            of.generate(z, labels)
+
+
+def test_samples_of_a_preset_without_labels_are_made_without() -> None:
+    of = trainer("mlp")
+    with pytest.raises(ValueError, match=r"^generate: mlp draws without labels, got some$"):
+        of.generate(of.latents(2), [0, 1])
+
+
 @pytest.mark.parametrize("preset", LABELLED)
 def test_the_labels_of_a_batch_matter(preset: str) -> None:
     first, again, other = trainer(preset), trainer(preset), trainer(preset)
     for of, labels in ((first, [0, 1, 2, 0, 1, 2]), (again, [0, 1, 2, 0, 1, 2]), (other, [0, 1, 2, 0, 1, 1])):
-        of.step(images(), np.array(labels))
+        of.step(images(), labels)
     np.testing.assert_array_equal(first.params_g.flat, again.params_g.flat)
     assert not np.array_equal(first.params_g.flat, other.params_g.flat)
 
