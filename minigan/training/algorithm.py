@@ -40,6 +40,7 @@ class Update(NamedTuple):
     players: tuple[str, ...]
     gradient: Callable[[Batch, bool], Outcome]
     every: int = 1  # steps
+    optimizer: str | None = None  # of the players; by default each one's own
 
 
 class Pass(NamedTuple):

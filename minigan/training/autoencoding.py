@@ -15,6 +15,9 @@ from .player import Player
 from .reconstructing import Autoencoder, Gradients, elbo_grad, reconstruction_grad
 from .updates import d_grad, g_grad
 
+ENCODER_AS_GENERATOR = "encoder_as_generator"
+"""Name of the optimizer by which an adversarial autoencoder's encoder learns to deceive."""
+
 
 class Reconstruction(NamedTuple):
     """Loss of a step of an autoencoder, 0-d."""
@@ -96,6 +99,8 @@ class AdversarialAutoencoder(PlainAutoencoder):
 
     Three updates in each step: encoder and decoder learn to reconstruct; the discriminator learns to tell draws from
     N(0, I), which are real, from codes, which are fake; the encoder, now the generator of codes, learns to deceive it.
+    That last update has an optimizer of its own: in moments shared with the reconstruction, whose gradient is larger by
+    far, it would vanish, and Adam's step would be one more of the reconstruction.
     """
 
     losses: Any = AdversarialLosses
@@ -105,10 +110,11 @@ class AdversarialAutoencoder(PlainAutoencoder):
         super().__init__(config, players)
         self.judge = players["discriminator"]
         self.gan = Gan(self.e.network, self.judge.network, get_loss(str(config.loss), config.label_smoothing))
+        self.e.add_optimizer(ENCODER_AS_GENERATOR)
         self.updates = (
             *self.updates,
             Update((self.judge.name,), self.discriminator_gradient),
-            Update((self.e.name,), self.encoder_gradient),
+            Update((self.e.name,), self.encoder_gradient, optimizer=ENCODER_AS_GENERATOR),
         )
 
     def reconstruction_gradient(self, batch: Batch, replay: bool = False) -> Outcome:

@@ -13,9 +13,10 @@ comes again; as a graph from then on. The results are the same, bit for bit.
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
-from kernels import CounterRng, Use
+from kernels import CounterRng, Ops, Use
 from kernels.types import Array
 
+from ..optim import Optimizer
 from .algorithm import Batch, Outcome
 from .player import Player
 
@@ -58,7 +59,12 @@ class CapturedUpdates:
         return self._held._replace(step=batch.step)
 
     def run(
-        self, name: Hashable, players: Sequence[Player], place: tuple[int, int], work: Callable[[], Outcome]
+        self,
+        name: Hashable,
+        players: Sequence[Player],
+        place: tuple[int, int],
+        work: Callable[[], Outcome],
+        optimizer: str | None = None,
     ) -> Outcome:
         """Do an update; what it leaves is valid until the next time.
 
@@ -67,33 +73,35 @@ class CapturedUpdates:
             players: who learns, the first with the operations that `work` launches on.
             place: (step, steps in all), which the learning rate follows from.
             work: the update, a function of nothing that changes but what this module knows of.
+            optimizer: by which the players learn; by default each by its own.
 
         Raises:
             What capturing raises; the update has not taken place then, and may be asked for again.
         """
+        optimizers = [player.optimizers[optimizer or player.name] for player in players]
         key = name, frozenset(self._rng.calls.items())
         if key in self._recorded:
-            for player in players:
-                player.optimizer.count += 1
+            for each in optimizers:
+                each.count += 1
             self._rng.skip_to(self._recorded[key].calls)
         elif key in self._seen:
-            self._recorded[key] = self._record(players, work)
+            self._recorded[key] = self._record(players[0].ops, optimizers, work)
         else:
             self._seen.add(key)
             return work()
-        for player in players:
-            player.ops.set_numbers(player.rate(*place), player.optimizer.count)
+        for player, each in zip(players, optimizers, strict=True):
+            player.ops.set_numbers(player.rate(*place), each.count)
         self._recorded[key].launch()
         return self._recorded[key].outcome
 
-    def _record(self, players: Sequence[Player], work: Callable[[], Outcome]) -> _Recorded:
+    def _record(self, ops: Ops, optimizers: Sequence[Optimizer], work: Callable[[], Outcome]) -> _Recorded:
         """The graph of an update; if there is none, the host's counts are those of before, as no launch has run."""
-        counts, calls = [player.optimizer.count for player in players], self._rng.calls
+        counts, calls = [optimizer.count for optimizer in optimizers], self._rng.calls
         try:
-            launch, outcome = players[0].ops.capture(work)
+            launch, outcome = ops.capture(work)
         except BaseException:
-            for player, count in zip(players, counts, strict=True):
-                player.optimizer.count = count
+            for optimizer, count in zip(optimizers, counts, strict=True):
+                optimizer.count = count
             self._rng.skip_to(calls)
             raise
         return _Recorded(launch, outcome, self._rng.calls)

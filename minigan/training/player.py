@@ -18,6 +18,9 @@ class Player:
     Attributes:
         name: "generator" or "discriminator"; it tells their initial values and their tensors in a checkpoint apart.
         params, grads: ParamSets of the network.
+        optimizer: the one that it learns by.
+        optimizers: that one under the player's name, and others for other losses, each with moments and a count of its
+            own.
         spectral_norm: the reparametrisation of the weights, None for none.
         weight_clip: limit of the weights after each update, 0 for none.
         ops: the operations, with a workspace of this player's own.
@@ -39,6 +42,7 @@ class Player:
         self.grads = self.params.like()
         self.spectral_norm = SpectralNorm(ops, self.params, config.seed) if spectral_norm else None
         self.optimizer = make_optimizer(config, self.params, lr)
+        self.optimizers = {name: self.optimizer}
         self.weight_clip = weight_clip
 
     def zero_grad(self) -> ParamSet:
@@ -55,13 +59,20 @@ class Player:
             return self.params
         return self.spectral_norm.prepare(self.ops, self.params, iterate)
 
-    def apply(self, step: int, steps: int, cache: Note) -> None:
-        """Clip and apply the gradient at `step` of `steps`, then learn running statistics from `cache`."""
+    def add_optimizer(self, name: str) -> None:
+        """One more optimizer with the same settings, for the gradients of another loss."""
+        self.optimizers[name] = make_optimizer(self.config, self.params, self.optimizer.lr)
+
+    def apply(self, step: int, steps: int, cache: Note, optimizer: str | None = None) -> None:
+        """Clip and apply the gradient at `step` of `steps`, then learn running statistics from `cache`.
+
+        `optimizer`: name of the one to use, by default the player's own.
+        """
         if self.spectral_norm is not None:
             self.spectral_norm.pull_back(self.ops, self.grads)
         if self.config.gradient_clip:
             self.ops.clip_norm(self.grads.flat, self.config.gradient_clip)
-        self.optimizer.step(self.ops, self.params, self.grads, self.rate(step, steps))
+        self.optimizers[optimizer or self.name].step(self.ops, self.params, self.grads, self.rate(step, steps))
         if self.weight_clip:
             clip_weights(self.ops, self.params, self.weight_clip)
         self.network.update_state(self.ops, self.params, cache)
@@ -73,13 +84,14 @@ class Player:
     @property
     def skipped(self) -> int:
         """How many updates were left out because the gradient was not finite."""
-        return int(self.ops.to_host(self.optimizer.skipped))
+        return sum(int(self.ops.to_host(optimizer.skipped)) for optimizer in self.optimizers.values())
 
     def tensors(self) -> dict[str, Array]:
         """Everything a checkpoint must hold of this player, by name, where it is."""
         tensors = {f"{self.name}/{path}": view for path, view in self.params.named.items()}
-        for moment, values in self.optimizer.moments.items():
-            tensors |= {f"optimizer_{self.name}/{moment}/{path}": view for path, view in values.trainable().items()}
+        for name, optimizer in self.optimizers.items():
+            for moment, values in optimizer.moments.items():
+                tensors |= {f"optimizer_{name}/{moment}/{path}": view for path, view in values.trainable().items()}
         if self.spectral_norm is not None:
             tensors |= {f"spectral_norm_{self.name}/{path}": a for path, a in self.spectral_norm.state.items()}
         return tensors

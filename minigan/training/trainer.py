@@ -15,7 +15,7 @@ from ..condition import mapped, sliced, told
 from ..data import load
 from ..errors import UserError
 from ..layer import Layer
-from ..optim import MovingAverage
+from ..optim import MovingAverage, Optimizer
 from ..params import ParamSet
 from ..presets import CODES, LABELS, NO_AUGMENT, Network, Options, fitted_networks, get_preset
 from .adversarial import Adversarial
@@ -177,7 +177,7 @@ class Trainer:
             else:
                 players = [self.players[name] for name in update.players]
                 kind = number, self.algorithm.variant(update, step)
-                outcome = self._captured.run(kind, players, (step, total), work)
+                outcome = self._captured.run(kind, players, (step, total), work, update.optimizer)
             self.algorithm.see(outcome)
             losses |= outcome.losses
         self.steps_done += 1
@@ -187,7 +187,7 @@ class Trainer:
         """One update of a step of `total`."""
         outcome = self.evaluate(update, batch)
         for name in update.players:
-            self.players[name].apply(batch.step, total, outcome.caches[name])
+            self.players[name].apply(batch.step, total, outcome.caches[name], update.optimizer)
         if self.average is not None and self.algorithm.maker in update.players:
             maker = self.players[self.algorithm.maker]
             self.average.update(maker.ops, maker.params)
@@ -310,7 +310,7 @@ class Trainer:
 
     def checkpoint(self) -> Checkpoint:
         """The whole state, on the CPU as views: save it before the next step."""
-        counts = {name: player.optimizer.count for name, player in self.players.items()}
+        counts = {name: optimizer.count for name, optimizer in self._optimizers().items()}
         extra: dict[str, Any] = {"updates": counts, "data_shape": list(self.data_shape)}
         if self.classes is not None:
             extra["classes"] = self.classes
@@ -322,14 +322,18 @@ class Trainer:
         if checkpoint.preset != self.config.preset:
             raise UserError(f"the checkpoint is of preset {checkpoint.preset}, this run is of {self.config.preset}")
         counts = checkpoint.extra.get("updates", {})
-        if set(counts) != set(self.players):
+        optimizers = self._optimizers()
+        if set(counts) != set(optimizers):
             raise UserError(f"the checkpoint of step {checkpoint.step} does not say how many updates were done")
         tensors = self._tensors()
         check_matches(checkpoint, {name: (view.shape, view.dtype) for name, view in tensors.items()})
         restore(tensors, checkpoint, to_device=self._sampling.to_device)
-        for name, player in self.players.items():
-            player.optimizer.count = int(counts[name])
+        for name, optimizer in optimizers.items():
+            optimizer.count = int(counts[name])
         self.steps_done = checkpoint.step
+
+    def _optimizers(self) -> dict[str, Optimizer]:
+        return {name: each for player in self.players.values() for name, each in player.optimizers.items()}
 
     def _tensors(self) -> dict[str, Array]:
         tensors: dict[str, Array] = {}

@@ -145,8 +145,39 @@ def test_the_loss_that_a_step_returns_is_that_of_the_weights_before(preset: str)
 def test_the_encoder_of_an_adversarial_autoencoder_learns_in_both_of_its_updates() -> None:
     of = trainer("aae")
     of.step(*batches().at(0))
-    counts = {name: player.optimizer.count for name, player in of.players.items()}
-    assert counts == {"encoder": 2, "decoder": 1, "discriminator": 1}
+    assert of.checkpoint().extra["updates"] == {
+        "encoder": 1,
+        "encoder_as_generator": 1,
+        "decoder": 1,
+        "discriminator": 1,
+    }
+
+
+def test_a_skipped_update_of_either_optimizer_is_noticed() -> None:
+    of = trainer("aae")
+    of.players["discriminator"].params.flat[...] = np.nan  # what the reconstruction does not see
+    of.step(*batches().at(0))
+    encoder = of.players["encoder"]
+    assert (encoder.optimizer.skipped, encoder.skipped) == (0, 1)
+
+
+def test_the_encoder_deceives_in_a_direction_of_its_own() -> None:
+    """The cosine of its step against D with its step of reconstruction, after some steps."""
+    of, run = trainer("aae", backend="numpy"), batches()
+    encoder, steps = of.players["encoder"], []
+    apply = encoder.apply
+
+    def watched(*args: Any) -> None:
+        before = encoder.params.flat.copy()
+        apply(*args)
+        steps.append(encoder.params.flat - before)
+
+    encoder.apply = watched  # type: ignore[method-assign]
+    for step in range(20):
+        of.step(*run.at(step))
+    reconstructing, deceiving = steps[-2:]
+    cosine = reconstructing @ deceiving / (np.linalg.norm(reconstructing) * np.linalg.norm(deceiving))
+    assert abs(cosine) < 0.5
 
 
 def test_an_autoencoder_squeezes_digits_and_gives_them_back() -> None:
