@@ -14,6 +14,7 @@ import json
 import statistics
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ import kernels
 from kernels.cuda import detect, emulator
 from kernels.cuda.instances.products import CONVOLUTION, MATMUL
 from kernels.reference import NumpyOps
+from minigan import TrainConfig, Trainer
 from minigan.bench.machine import describe
 
 ROOT = Path(__file__).parents[1]
@@ -40,6 +42,9 @@ SIZES = (256, 512, 1024, 2048, 4096, 8192)
 RUNGS = ("warp", "3xtf32", "tf32")
 READINGS = 20
 
+STEPS = 8
+"""Of a training by graphs: the first are eager and recorded."""
+
 
 class Check(NamedTuple):
     """One comparison with NumPy in float64."""
@@ -55,10 +60,11 @@ class Check(NamedTuple):
 
 
 def checks(backend: str) -> Iterator[Check]:
-    """Every operation and every rung, in both element types."""
+    """Every operation and every rung, in both element types, and training by graphs."""
     for dtype in ("float32", "float64"):
         yield from _operations(backend, dtype)
         yield from _rungs(backend, dtype)
+    yield from captured_steps(backend)
 
 
 def _operations(backend: str, dtype: str) -> Iterator[Check]:
@@ -100,6 +106,21 @@ def _products(ops: Any, arrays: dict[str, Any]) -> dict[str, Any]:
         "conv2d_input_grad": ops.conv2d_input_grad(dy, w, **geometry, size=x.shape[1:3]),
         "conv2d_weight_grad": ops.conv2d_weight_grad(x, dy, **geometry, kernel=w.shape[:2]),
     }
+
+
+def captured_steps(backend: str) -> Iterator[Check]:
+    """Training by graphs beside training by launches, where the backend captures: weights equal, bit for bit."""
+    if kernels.get_ops(backend).why_no_capture() is not None:
+        return
+    batches = np.random.default_rng(0).uniform(-1, 1, (STEPS, 4, 8, 8, 1)).astype(np.float32)
+    for preset in ("mlp-small", "dcgan"):
+        config = TrainConfig(preset, n_critic=1, batch_size=4, width=0.05, backend=backend)
+        eager, captured = (Trainer(replace(config, capture=how), batches.shape[2:]) for how in (False, True))
+        for x in batches:
+            eager.step(x)
+            captured.step(x)
+        found, wanted = captured.checkpoint().tensors, eager.checkpoint().tensors
+        yield Check(f"{STEPS} captured steps of {preset}", max(_error(found[k], wanted[k]) for k in wanted), 0.0)
 
 
 def _error(actual: Any, expected: Any) -> float:

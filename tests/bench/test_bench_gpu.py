@@ -1,10 +1,14 @@
 """The GPU's checks and timings, as far as they go without one."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+from strict_device import StrictRuntime
 
+import kernels
 from benchmarks import gpu
-from kernels.cuda import emulator
+from kernels.cuda import CudaOps, emulator
 
 
 @pytest.mark.skipif(bool(emulator.why_not()), reason=str(emulator.why_not()))
@@ -22,6 +26,13 @@ def test_a_wrong_kernel_fails_its_check(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setattr(gpu, "_operations", lambda *_: iter(()))
     assert gpu.main(["--emulator"]) == 1
     assert "FAILED  matmul naive float32: relative error 1.0e-02, at most 5.0e-06" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(bool(emulator.why_not()), reason=str(emulator.why_not()))
+def test_captured_steps_are_checked_where_there_are_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(kernels.BACKENDS, "strict", partial(CudaOps, StrictRuntime()))
+    assert [check.passed for check in gpu.captured_steps("strict")] == [True, True]
+    assert not list(gpu.captured_steps("cuda-emulator"))
 
 
 def test_nan_fails() -> None:
