@@ -25,6 +25,12 @@ LABELS = np.array([0, 3, 1, 3, 2])
 CODES = random(1, N, C)
 
 
+def test_constants_of_the_published_game() -> None:
+    """Chen et al. 2016 leave the weight of the codes open; real data have labels but no codes."""
+    assert CODE_WEIGHT == 0.1
+    assert (CLASS.on_real, INFORMATION.on_real) == (True, False)
+
+
 def test_class_is_the_cross_entropy() -> None:
     a = random(0, N, K)
     value, da = CLASS.terms(kernels.get_ops("numpy", dtype=np.float64), a, LABELS)

@@ -180,6 +180,58 @@ def test_the_encoder_deceives_in_a_direction_of_its_own() -> None:
     assert abs(cosine) < 0.5
 
 
+def test_an_adversarial_autoencoder_holds_its_codes_to_the_prior() -> None:
+    """Mean 0 and standard deviation 1 of all numbers, as far as 500 steps bring them; the single ones still sway."""
+    config = TrainConfig("aae", width=0.1, batch_size=32, latent_dim=8, lr=1e-3, backend="numpy")
+    data, of = load("mnist5k"), Trainer(config)
+    run = Batches(data, 32, seed=0)
+    for step in range(500):
+        of.step(*run.at(step))
+    codes = of.encode(data.batch(np.arange(0, 5000, 10))[0])
+    assert abs(codes.mean()) < 0.5
+    assert 0.6 < codes.std() < 1.6
+
+
+def moved(preset: str, player: str, **settings: Any) -> np.ndarray:
+    """A player's weights after a step on labelled noise."""
+    config = TrainConfig(preset, width=0.05, batch_size=6, backend="numpy", **settings)
+    of = Trainer(config, SHAPE, total_steps=20, classes=3)
+    of.step(batches().at(0)[0], np.arange(6) % 3)
+    return of.players[player].params.flat.copy()
+
+
+@pytest.mark.parametrize(
+    ("preset", "player", "weight"),
+    [
+        ("vae", "encoder", "divergence_weight"),
+        ("acgan", "generator", "auxiliary_weight"),
+        ("acgan", "discriminator", "auxiliary_weight"),
+        ("infogan", "generator", "auxiliary_weight"),
+        ("infogan", "discriminator", "auxiliary_weight"),
+    ],
+)
+def test_the_weight_of_a_second_term_reaches_the_step(preset: str, player: str, weight: str) -> None:
+    without, light, heavy = (moved(preset, player, **{weight: value}) for value in (0.0, 1.0, 5.0))
+    assert not np.array_equal(without, light)
+    assert not np.array_equal(light, heavy)
+
+
+def test_a_variational_autoencoder_decodes_draws_around_its_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the decoder gets is N(0, 1) beside the mean, in units of the standard deviation."""
+    of, (x, _) = trainer("vae", backend="numpy"), batches().at(0)
+    seen: list[np.ndarray] = []
+    decoder = of.players["decoder"].network
+    forward = decoder.forward
+    monkeypatch.setattr(decoder, "forward", lambda ops, p, z, *rest: seen.append(z.copy()) or forward(ops, p, z, *rest))
+    output, _ = of.players["encoder"].network.forward(kernels.get_ops("numpy"), of.players["encoder"].params, x)
+    mean, log_variance = np.split(output.copy(), 2, axis=1)  # (N, Z) each
+    of.step(x)
+    noise = (seen[0] - mean) / np.exp(log_variance / 2)
+    assert noise.shape == (6, 16)
+    assert abs(noise.mean()) < 0.4
+    assert 0.75 < noise.std() < 1.25
+
+
 def test_an_autoencoder_squeezes_digits_and_gives_them_back() -> None:
     """The error falls well below that of the mean image, which is the best without a code."""
     data = load("mnist5k")
