@@ -158,7 +158,10 @@ class Adversarial(Algorithm):
         if self.logits is None or self.feedback is None:
             return {}
         (real, fake), (du, dx) = (map(self.d.ops.to_host, pair) for pair in (self.logits, self.feedback))
-        return discriminator_signs(self._plain, self.config.label_smoothing, (real, fake), (du, dx))
+        signs = discriminator_signs(self._plain, self.config.label_smoothing, (real, fake), (du, dx))
+        if self.gan.auxiliary is not None:
+            signs["d_slope"] = None  # what came back is the gradient of two heads, and |dL_G/du| that of one
+        return signs
 
     def conditions(self, labels: Array | None, seed: int) -> Any:
         """What the generator is told when samples of `labels` (N,) are drawn; the continuous codes follow the seed."""

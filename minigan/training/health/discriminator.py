@@ -29,7 +29,8 @@ def discriminator_signs(
     d_real, d_fake    see `realness`
     d_spread      standard deviation of all logits
     g_factor      mean |dL_G/du|, 1 for an undecided D: the factor by which the loss lets D's opinion through to G
-    d_slope       mean |dL_G/dG(z)| / mean |dL_G/du|: norm of D's input gradient where G's samples lie, as G gets it
+    d_slope       mean |dL_G/dG(z)| / mean |dL_G/du|: norm of D's input gradient where G's samples lie, as G gets it;
+                  unknown where D has a second head, whose gradient comes back in the same sum
 
     Args:
         loss: of the game.

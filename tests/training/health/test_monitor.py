@@ -139,6 +139,14 @@ def test_every_preset_can_be_measured(preset: str) -> None:
     assert all(isinstance(value, int | float | dict | list | None) for value in record.values())
 
 
+@pytest.mark.parametrize("preset", ["cgan", "acgan", "infogan"])
+def test_the_slope_is_unknown_where_two_heads_send_gradients_back(preset: str) -> None:
+    trainer, monitor, batches = tiny(every=1, preset=preset, backend="numpy")
+    record = play(trainer, monitor, batches, 1)[0]
+    assert (record["d_slope"] is None) == (PRESETS[preset].auxiliary is not None)
+    assert record["g_factor"] > 0
+
+
 def test_the_samples_are_those_of_the_weights_that_learn_not_of_their_average() -> None:
     trainer, monitor, batches = tiny(every=1, ema=0.999)
     distance = play(trainer, monitor, batches, 3)[-1]["distance"]
