@@ -103,6 +103,16 @@ def test_updates_ahead_are_taken_back(settings: dict[str, Any]) -> None:
     assert not np.array_equal(plain.params_g.flat, ahead.params_g.flat)
 
 
+def test_updates_ahead_iterate_the_vectors_of_spectral_normalisation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once in each update of D, ahead or not; never in G's."""
+    trainer = Trainer(TrainConfig("mlp", unrolled_steps=3, weight_norm="spectral", **SMALL), SHAPE)
+    seen: list[bool] = []
+    effective = trainer.d.effective
+    monkeypatch.setattr(trainer.d, "effective", lambda iterate: seen.append(iterate) or effective(iterate))
+    trainer.step(images())
+    assert seen == [True] * 4 + [False]
+
+
 def test_the_generator_learns_against_the_discriminator_of_later() -> None:
     """Its gradient by hand: D's updates by plain descent on the latents of the step, then G's gradient there."""
     settings = {**SMALL, "optimizer": "sgd", "lr": 0.1, "unrolled_steps": 2}
