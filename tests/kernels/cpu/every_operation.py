@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-sys.path.extend(map(str, Path(__file__).parents[1:3]))  # as pytest does for this folder's files
+sys.path.extend(map(str, Path(__file__).parents[1:4]))  # where pytest, too, looks for modules
 from test_op_conduct import WRITTEN, Maker, arrays_in
 
 import kernels
