@@ -22,7 +22,7 @@ class Optimizer(ABC):
     Attributes:
         moments: {name: ParamSet}, the state, for checkpoints.
         count: calls of `step`, skipped ones too; bias correction needs it.
-        skipped: 0-d array, how many updates were left out because the gradient was not finite.
+        skipped: 0-d array, how many updates were left out because the gradient's square was not finite.
     """
 
     def __init__(self, params: ParamSet, lr: float, weight_decay: float, moments: tuple[str, ...]) -> None:
@@ -37,9 +37,14 @@ class Optimizer(ABC):
         self.skipped.fill(0)
 
     def step(self, ops: Ops, params: ParamSet, grads: ParamSet, lr: float | None = None) -> None:
-        """Update the parameters in place, unless the gradient holds a NaN or infinity; `lr` overrides the default."""
-        with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is what the guard is there to find
-            guard = ops.sum(grads.flat)
+        """Update the parameters in place, unless the gradient's square is not finite; `lr` overrides the default.
+
+        That is where it holds a NaN or infinity, and where it is so large (1.8e19 in float32) that the moments, which
+        are means of squares, would become infinite and hold the weights still for ever.
+        """
+        with np.errstate(over="ignore"):  # which is what the guard is there to find
+            guard = ops.clip_norm(grads.flat, math.inf)  # clips nothing
+            guard *= guard  # in place: the product of two 0-d arrays would be a scalar
         self.skipped += ~np.isfinite(guard)
         self.count += 1
         self._update(ops, params.flat, grads.flat, guard, self.lr if lr is None else lr)

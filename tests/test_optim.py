@@ -179,6 +179,24 @@ class TestGuard:
             np.testing.assert_array_equal(now, then)
         assert (optimizer.skipped.shape, optimizer.skipped.item()) == ((), 1)
 
+    @pytest.mark.parametrize("backend", ["numpy", "numba"])
+    @pytest.mark.parametrize("build", BUILD.values(), ids=BUILD)
+    def test_nor_does_a_gradient_whose_square_overflows(self, build: Callable[[ParamSet], Optimizer], backend: str):
+        """Else the second moment is infinite from then on, and no later update moves the weights."""
+        fast = kernels.get_ops(backend)
+        p = Sequential(Dense(3, 5)).init(0, (3,), np.float32)
+        g = p.like()
+        optimizer = build(p)
+        for value, skipped in ((1.0, 0), (1e21, 1), (-1e25, 2), (np.nan, 3), (1e15, 3), (1.0, 3)):
+            before = everything(optimizer, p)
+            g.flat[:] = 0.5
+            g["dense1"]["W"][1, 2] = value
+            optimizer.step(fast, p, g)
+            assert optimizer.skipped == skipped
+            stands = np.array_equal(everything(optimizer, p)[0], before[0])
+            assert stands == (skipped > 0 and abs(value) != 1e15 and value != 1.0)
+        assert all(np.isfinite(buffer).all() for buffer in everything(optimizer, p))
+
     def test_infinities_of_both_signs_do_not_cancel(self, ops: Ops):
         p = vector(1.0, 1.0)
         optimizer = SGD(p)

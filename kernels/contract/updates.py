@@ -1,8 +1,8 @@
 """Updates of parameters and state, in place over flat buffers: one pass each, bound by memory.
 
-The three optimizers take `guard`, a 0-d array: where it is not finite (a NaN or infinity anywhere in the gradient
-makes its sum so) nothing is changed. So a bad step never reaches the weights, and nobody has to read a value back in
-the middle of a step to make sure.
+The three optimizers take `guard`, a 0-d array: where it is not finite (the square of the gradient's norm, say) nothing
+is changed. So a bad step never reaches the weights, and nobody has to read a value back in the middle of a step to make
+sure.
 """
 
 from abc import abstractmethod

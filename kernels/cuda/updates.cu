@@ -1,8 +1,8 @@
 // Optimizer steps and moving averages over flat buffers: a thread owns elements, reads and writes each buffer once.
 //
-// The optimizers look at `guard`, the sum of the gradient, on the device: where it is not finite they change nothing,
-// and no step has to wait for the host to look. `now` holds what changes from step to step, {learning rate, t}, in
-// device memory, so that a captured launch can be run again at another step. Weight decay is decoupled:
+// The optimizers look at `guard`, the gradient's norm squared, on the device: where that is not finite they change
+// nothing, and no step has to wait for the host to look. `now` holds what changes from step to step, {learning rate,
+// t}, in device memory, so that a captured launch can be run again at another step. Weight decay is decoupled:
 // p -= lr weight_decay p (Loshchilov and Hutter 2019).
 #include "common.cuh"
 #include "numbers.cuh"

@@ -1,5 +1,6 @@
 """When a gradient is not finite: find the first place where a NaN or an infinity appears."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,11 @@ def first_non_finite(trainer: Trainer, x: Array, labels: Array | None = None) ->
         trainer.evaluate(update, batch, replay=True)
         for name in reversed(update.players):
             for path, g in reversed(trainer.players[name].grads.trainable().items()):
-                if not np.isfinite(trainer.read(g)).all():
+                values = trainer.read(g)
+                if not np.isfinite(values).all():
                     return f"the gradient of {name}/{path}"
+                if np.linalg.norm(values.astype(np.float64)) > math.sqrt(np.finfo(values.dtype).max):
+                    return f"the gradient of {name}/{path}, finite but too large to be squared"
     return "nothing that shows again when the step is repeated"
 
 

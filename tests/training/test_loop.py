@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import os
+import re
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -329,6 +330,22 @@ def test_a_gradient_that_fails_behind_finite_outputs_is_named(part: str, place: 
     gan = trainer.algorithm.gan
     trainer.algorithm.gan = gan._replace(loss=broken_loss(gan.loss, part))
     assert first_non_finite(trainer, x) == place
+
+
+def test_a_finite_gradient_that_stops_the_optimizer_is_named() -> None:
+    """Its square would make Adam's second moment infinite: the update is left out, and here is why."""
+    trainer, x = stepped()
+    gan = trainer.algorithm.gan
+
+    def steep(u_real: np.ndarray, u_fake: np.ndarray) -> Any:
+        value, *gradients = gan.loss.d_terms(u_real, u_fake)
+        return value, *(np.float32(1e22) * du for du in gradients)
+
+    trainer.algorithm.gan = gan._replace(loss=dataclasses.replace(gan.loss, d_terms=steep))
+    trainer.step(x)
+    assert trainer.skipped == "discriminator"
+    place = first_non_finite(trainer, x)
+    assert re.fullmatch(r"the gradient of discriminator/dense\d/\w, finite but too large to be squared", place)
 
 
 def test_a_sound_step_is_not_accused_and_is_replayed_with_its_own_latents(monkeypatch: pytest.MonkeyPatch) -> None:
