@@ -213,25 +213,32 @@ def test_where_each_penalty_looks(ops: Ops) -> None:
     assert len(np.unique(spread)) == spread.size
 
 
-@pytest.mark.parametrize("backend", [name for name, why_not in kernels.available().items() if why_not is None])
-def test_every_backend_agrees(backend: str) -> None:
-    """In float32, with the points drawn by the backend itself."""
-    net = critics()["nested residuals"]()
-    p64, (real, fake) = noisy(net, 0), batches(0, 4)
-    p = net.init(0, IMAGE, np.float32)
+def on_backend(ops: Ops, net: Layer, p64: ParamSet, name: str) -> tuple[float, np.ndarray]:
+    """Value and gradient of a penalty on batches of four, with the points drawn by the backend itself."""
+    p = net.init(0, IMAGE, ops.dtype)
     for path, view in p64.named.items():
         p.named[path][...] = view
-    results = []
-    for ops, params in ((kernels.get_ops("numpy", dtype=np.float64), p64), (kernels.get_ops(backend), p)):
-        there = params.on(ops)
-        g = there.like()
-        x_real, x_fake = (ops.to_device(x.astype(ops.dtype)) for x in (real, fake))
-        step = penalty_grad(ops, net, there, get_penalty("wgan-gp"), x_real, x_fake, g)
-        gradient = [ops.to_host(view).ravel() for view in g.trainable().values()]
-        results.append((float(ops.to_host(step.value)), np.concatenate(gradient)))
-    (value, gradient), (own_value, own_gradient) = results
-    assert own_value == pytest.approx(value, rel=1e-4)
-    np.testing.assert_allclose(own_gradient, gradient, rtol=1e-3, atol=1e-4 * np.abs(gradient).max())
+    p = p.on(ops)
+    g = p.like()
+    real, fake = (ops.to_device(x.astype(ops.dtype)) for x in batches(0, 4))
+    step = penalty_grad(ops, net, p, get_penalty(name), real, fake, g)
+    gradient = np.concatenate([ops.to_host(view).ravel() for view in g.trainable().values()])
+    return float(ops.to_host(step.value)), gradient
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("float64", 1e-10)])
+@pytest.mark.parametrize("name", ["wgan-gp", "r1+r2"])
+@pytest.mark.parametrize("critic", critics())
+@pytest.mark.parametrize("backend", [name for name, why_not in kernels.available().items() if why_not is None])
+def test_every_backend_agrees(backend: str, critic: str, name: str, dtype: str, tolerance: float) -> None:
+    """With NumPy in float64, whose gradient the tests above compare with differences."""
+    net = critics()[critic]()
+    p = noisy(net, 0)
+    value, gradient = on_backend(kernels.get_ops("numpy", dtype=np.float64), net, p, name)
+    own_value, own_gradient = on_backend(kernels.get_ops(backend, dtype=dtype), net, p, name)
+    assert own_value == pytest.approx(value, rel=tolerance)
+    atol = tolerance * np.abs(gradient).max()
+    np.testing.assert_allclose(own_gradient, gradient, rtol=10 * tolerance, atol=atol)
 
 
 def test_a_lazy_penalty_counts_as_many_times() -> None:
