@@ -131,14 +131,42 @@ def test_the_generator_learns_against_the_discriminator_of_later() -> None:
     np.testing.assert_allclose(trainer.params_g.flat, p_g.flat - np.float32(0.1) * g_g.flat, rtol=1e-5, atol=1e-7)
 
 
-def test_a_warm_step_needs_no_new_memory() -> None:
+def test_a_warm_step_needs_no_new_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes the same requests as the step before, finds them at the same addresses, and reads none unwritten."""
     settings = {**SMALL, **CURES["all"], "preset": "dcgan", "norm": "none"}
-    trainer = Trainer(TrainConfig(**settings), SHAPE)
-    for _ in range(2):
+    trainer, poisoned = (Trainer(TrainConfig(**settings), SHAPE) for _ in range(2))
+    requests: list[tuple[Any, ...]] = []
+
+    def watched(name: str, workspace: kernels.Workspace) -> None:
+        empty = workspace.empty
+
+        def recorded(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+            buffer = empty(shape, dtype)
+            requests.append((name, shape, dtype, buffer.ctypes.data))
+            return buffer
+
+        monkeypatch.setattr(workspace, "empty", recorded)
+
+    for name, player in trainer.players.items():
+        watched(name, player.ops.workspace)
+    steps, held = [], []
+    for _ in range(4):
         trainer.step(images())
-    for player in trainer.players.values():
-        player.ops.workspace.freeze()
-    trainer.step(images())
+        steps.append(requests.copy())
+        held.append([player.ops.workspace.nbytes for player in trainer.players.values()])
+        requests.clear()
+    assert steps[1]
+    assert steps[1] == steps[2] == steps[3]
+    assert held[1] == held[2] == held[3]
+    for number in range(4):
+        if number == 2:
+            for player in poisoned.players.values():
+                player.ops.workspace.freeze()
+        for player in poisoned.players.values():
+            player.ops.workspace.poison()
+        poisoned.step(images())
+    for name, player in trainer.players.items():
+        np.testing.assert_array_equal(poisoned.players[name].params.flat, player.params.flat)
 
 
 @pytest.mark.parametrize(
