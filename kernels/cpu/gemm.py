@@ -4,7 +4,7 @@
         in parallel: pack all of A's block        (M, KC) as A panels, shared by all threads
         in parallel over panels of B              W columns each, a few at a time if they are short
             pack the panel                        (KC, W), read M/R times from the cache
-            for each A panel: one micro-tile      R x W of y in registers
+            for each A panel: one micro-tile      R x W of y in registers, while the next panel's rows are fetched
             behind the last block: bias and activation, while the rows of y are still near
 
 B is packed just in time by the thread that needs it, so its panel never leaves the core. Only M x N is partitioned and
@@ -25,6 +25,7 @@ from .fork import fork
 from .jit import kernel, parallel_kernel
 from .microkernel import TILE_BYTES, TILE_ROWS, multiply_tile, tile_width
 from .packing import PANEL_PAD, pack_column_rows, pack_columns, pack_row_columns, pack_rows
+from .vector import expect_read
 
 KC = 1024
 """Depth of a block of K: a B panel takes KC*TILE_BYTES = 64 KiB on AVX2, and streams from the second-level cache, which
@@ -93,6 +94,17 @@ def pack_a(panel: int, p: Product, a: Array, k0: int, depth: int, panels: Array)
 
 
 @kernel
+def ask_for_rows(part: int, parts: int, b: Array, start: int, ldb: int, depth: int, columns: int) -> None:
+    """Prefetch one of `parts` equal parts of the panels of B that come next: `depth` short rows, far apart.
+
+    The CPU foresees long runs only. Asked for while the panels before are multiplied, rows of a B from memory (64 rows
+    of A times 100 x 6272) took 1.49 ms in place of 1.81, and 5 to 15 % less for weights of 256 to 1024 rows.
+    """
+    for row in range(depth * part // parts, depth * (part + 1) // parts):
+        expect_read(b, start + row * ldb, columns)
+
+
+@kernel
 def multiply_item(
     item: int,
     p: Product,
@@ -120,7 +132,10 @@ def multiply_item(
         else:
             pack_columns(b, k0 * p.ldb + q, p.ldb, depth, min(width, end - q), b_panels, at)
     add, last = p.accumulate or k0 > 0, k0 + depth == p.k
-    for panel in range(total * block // row_blocks, total * (block + 1) // row_blocks):
+    first, behind = total * block // row_blocks, total * (block + 1) // row_blocks
+    following = 0 if p.trans_b or block + 1 < row_blocks else min(p.n, end + group) - end
+    for panel in range(first, behind):
+        ask_for_rows(panel - first, behind - first, b, k0 * p.ldb + end, p.ldb, depth, following)
         row, start = panel * TILE_ROWS, panel * (TILE_ROWS * depth + PANEL_PAD)
         rows = min(TILE_ROWS, p.m - row)
         for q in range(column, end, width):

@@ -57,8 +57,8 @@ class _Tile:
         self.rows = [emit.offset(c, emit.builder.mul(row_stride, _INT64(i))) for i in range(TILE_ROWS)]
         last = TILE_VECTORS * emit.lanes - 1
         for row in self.rows:
-            emit.prefetch_for_write(row)
-            emit.prefetch_for_write(emit.offset(row, last))
+            emit.prefetch(row, write=True)
+            emit.prefetch(emit.offset(row, last), write=True)
         # Stack slots that nobody takes the address of: LLVM turns them into registers.
         self.slots = [
             [cgutils.alloca_once(emit.builder, emit.vector) for _ in range(TILE_VECTORS)] for _ in range(TILE_ROWS)

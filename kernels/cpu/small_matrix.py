@@ -3,7 +3,7 @@
     target run i (+)= sum over k of matrix[i, k] * source run k          runs of W numbers, W = tile_width
 
 The loop over many runs is the innermost: a row of the matrix then stays in registers, spread over vectors, and one pass
-costs inputs loads and multiply-adds a vector and row, and no loop over inputs: it is written out for 1 to MOST_INPUTS.
+costs inputs loads and multiply-adds a vector and row, and no loop over inputs: it is written out for 0 to MOST_INPUTS.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from .jit import kernel
 from .target import TARGET
 from .vector import Emitter
 
-MOST_INPUTS = 6
+MOST_INPUTS = 8
 """Columns that a matrix may have, and numbers from one of its rows to the next."""
 
 _INT64 = ir.IntType(64)
@@ -70,6 +70,8 @@ def _multiply(add: bool) -> Any:
                             address, total = emit.offset(to, v * emit.lanes), None
                             if add:
                                 total = emit.load(address)
+                            elif not inputs:
+                                total = emit.constant(0)
                             for factor, stride in zip(factors, strides, strict=True):
                                 value = emit.load(emit.offset(emit.offset(run, stride), v * emit.lanes))
                                 if total is None:
@@ -80,7 +82,7 @@ def _multiply(add: bool) -> Any:
 
             done = builder.append_basic_block("done")
             switch = builder.switch(inputs_, done)
-            for number in range(1, MOST_INPUTS + 1):
+            for number in range(MOST_INPUTS + 1):
                 block = builder.append_basic_block(f"inputs{number}")
                 switch.add_case(_INT64(number), block)
                 builder.position_at_end(block)

@@ -15,6 +15,8 @@ from numba.extending import intrinsic
 from ..types import Array
 from .target import TARGET
 
+CACHE_LINE = 64
+
 _INT64, _INT32, _BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 _FLOATS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
 
@@ -71,16 +73,16 @@ class Emitter:
         )
         return self.builder.call(function, [a, b, c])
 
-    def prefetch_for_write(self, pointer: ir.Value) -> None:
-        """Ask for the cache line of an address that will be written."""
+    def prefetch(self, pointer: ir.Value, write: bool) -> None:
+        """Ask for the cache line of an address that will be written, or read."""
         byte_pointer = _BYTE.as_pointer()
         function = cgutils.get_or_insert_function(
             self.builder.module,
             ir.FunctionType(ir.VoidType(), [byte_pointer, _INT32, _INT32, _INT32]),
             "llvm.prefetch.p0",
         )
-        write, keep, data = _INT32(1), _INT32(3), _INT32(1)
-        self.builder.call(function, [self.builder.bitcast(pointer, byte_pointer), write, keep, data])
+        keep, data = _INT32(3 if write else 2), _INT32(1)
+        self.builder.call(function, [self.builder.bitcast(pointer, byte_pointer), _INT32(int(write)), keep, data])
 
     def transpose(self, rows: list[ir.Value]) -> list[ir.Value]:
         """The columns of a square of `lanes` vectors.
@@ -133,6 +135,33 @@ def clear_run(typing: Any, target: Any, at: Any, count: Any) -> Any:
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+def _prefetch(write: bool) -> Any:
+    """Make the request for lines that will be written, or read."""
+
+    @intrinsic
+    def prefetch(typing: Any, array: Any, start: Any, count: Any) -> Any:
+        signature = types.void(array, types.intp, types.intp)
+
+        def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
+            array_, start_, count_ = arguments
+            emit = Emitter(context, builder, array.dtype)
+            first, line = emit.pointer(array, array_, start_), _INT64(CACHE_LINE // emit.size)
+            with cgutils.for_range_slice(builder, _INT64(0), count_, line, _INT64) as (at, _):
+                emit.prefetch(emit.offset(first, at), write)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    def twin(array: Array, start: int, count: int) -> None:
+        pass
+
+    return twin if numba.config.DISABLE_JIT else prefetch
+
+
+expect_read, expect_write = _prefetch(write=False), _prefetch(write=True)
+"""expect_read(array, start, count): ask for the cache lines of array[start:start+count], which will be read soon."""
 
 
 def _copy_run_twin(source: Array, start: int, target: Array, at: int, count: int) -> None:

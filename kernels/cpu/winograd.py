@@ -1,124 +1,73 @@
-"""The end of a Winograd convolution: the lines of `winograd_lines.py` summed by the vertical transform.
+"""The three products of a Winograd convolution: transforms, products, inverse transforms, in passes.
 
-    y  = A^T lines        dx = B lines, overlapping tiles added        dw = G^T lines, summed over the kinds of tiles
+    y  = A^T [sum over K of U * V] A           U = B^T x B       V = G w G^T       Z = A dy A^T
+    dx = B [sum over O of Z * V] B^T, overlapping tiles added
+    dw = G^T [sum over tiles of U * Z] G
 
-The three products are adjoint to each other, so three transforms and their transposes serve all of them. Floor of the
-products: 2 K O FLOPs for each point and tile, e.g. 81 points instead of 196 products for a 7 x 7 output of a 4 x 4
-filter with stride 2. A transform of a tile takes n_v n_h (n_v + n_h) multiply-adds a channel more.
+The three are adjoint to each other, so three transforms and their transposes serve all of them. Floor of the products:
+2 K O FLOPs for each point and tile, e.g. 64 points instead of 196 products for a 7 x 7 output of a 4 x 4 filter with
+stride 2. A transform of a tile takes n_v n_h (n_v + n_h) multiply-adds a channel more.
+
+What lies between the transforms is larger than the images: for 64 of 14 x 14 x 64 with 128 filters U takes 4.4 MB, Z
+2.4, the lines of dx 5.2. A pass is what is computed before the next begins, in the same memory, which then is still in
+the third-level cache: for y and dw some tiles of one kind, for dx, where all kinds add to the same pixels, one phase.
 """
 
-import numba
-
 from ..types import Array
-from .epilogue import finish
 from .fork import fork
-from .jit import kernel, parallel_kernel
+from .jit import parallel_kernel
 from .microkernel import tile_width
-from .small_matrix import add_matrix, apply_matrix
-from .vector import clear_run, copy_run
-from .winograd_plan import AT, FIRST_TILE, GT, M_H, M_V, N_H, N_V, TILES, W_AT, X_AT, Y_AT, B, Plan
-from .winograd_transforms import matrix
-
-
-@kernel
-def _output_of_image(n: int, plan: Plan, lines: Array, bias: Array, slope: float, y: Array) -> None:
-    g, run = plan.geometry, tile_width(y)
-    for kind in plan.kinds:
-        m_v, m_h, in_batch = kind[M_V], kind[M_H], g.images * kind[TILES]
-        for t in range(kind[TILES]):
-            top, left = plan.tiles[kind[FIRST_TILE] + t, 0], plan.tiles[kind[FIRST_TILE] + t, 1]
-            at = ((n * g.rows + top) * g.columns + left) * g.filters
-            for j in range(m_h):
-                source = kind[Y_AT] + (j * in_batch + n * kind[TILES] + t) * plan.z_row
-                apply_matrix(
-                    plan.tables, matrix(0, m_v, AT), m_v, kind[N_V], lines, source, m_h * in_batch * plan.z_row, run,
-                    y, at + j * g.filters, g.columns * g.filters, run, g.filters // run,
-                )  # fmt: skip
-            if bias.size or slope != 1:
-                for i in range(m_v):
-                    for j in range(m_h):
-                        finish(y, at + (i * g.columns + j) * g.filters, g.filters, bias, 0, slope)
+from .winograd_inverse import input_grad_of_image, output_of_image, weight_grad_of_channel
+from .winograd_lines import BLOCK_ROWS, forward_line, input_grad_line, weight_grad_line
+from .winograd_plan import N_V, Z_AT, Plan
+from .winograd_scratch import Scratch
+from .winograd_transforms import gradients_of_image, inputs_of_image
 
 
 @parallel_kernel
-def sum_output(plan: Plan, lines: Array, bias: Array, slope: float, y: Array) -> None:
-    """y (N, HO, WO, O) = f(A^T lines + bias)."""
-    fork(_output_of_image, plan.geometry.images, (plan, lines, bias, slope, y))
-
-
-@kernel
-def _input_grad_of_image(
-    n: int,
-    plan: Plan,
-    lines: Array,
-    bias: Array,
-    slope: float,
-    before: tuple[int, int],
-    size: tuple[int, int],
-    dx: Array,
-    images: Array,
+def forward(
+    plan: Plan, x: Array, w: Array, bias: Array, slope: float, y: Array, u: Array, lines: Array, scratch: Scratch
 ) -> None:
-    g, image, run = plan.geometry, images[numba.get_thread_id()], tile_width(dx)
-    clear_run(image, 0, g.height * g.width * g.channels)
-    for kind in plan.kinds:
-        n_v, n_h, in_batch, vertical = kind[N_V], kind[N_H], g.images * kind[TILES], matrix(0, kind[M_V], B)
-        for t in range(kind[TILES]):
-            top, left = plan.tiles[kind[FIRST_TILE] + t, 0], plan.tiles[kind[FIRST_TILE] + t, 1]
-            for phase in range(g.stride_v * g.stride_h):
-                row, column = top * g.stride_v + phase // g.stride_h, left * g.stride_h + phase % g.stride_h
-                for j in range(n_h):
-                    source = kind[X_AT] + (j * in_batch + n * kind[TILES] + t) * plan.u_row + phase * g.channels
-                    add_matrix(
-                        plan.tables, vertical, n_v, n_v, lines, source, n_h * in_batch * plan.u_row, run,
-                        image, (row * g.width + column + j * g.stride_h) * g.channels,
-                        g.stride_v * g.width * g.channels, run, g.channels // run,
-                    )  # fmt: skip
-    for i in range(size[0]):
-        at = (n * size[0] + i) * size[1] * g.channels
-        copy_run(image, ((i + before[0]) * g.width + before[1]) * g.channels, dx, at, size[1] * g.channels)
-        if bias.size or slope != 1:
-            for j in range(size[1]):
-                finish(dx, at + j * g.channels, g.channels, bias, 0, slope)
+    """y = f(conv2d(x, w) + bias); w in panels (O/W, KH, KW, C, W), where what becomes a panel of V lies side by side.
 
-
-@parallel_kernel
-def sum_input_grad(
-    plan: Plan,
-    lines: Array,
-    bias: Array,
-    slope: float,
-    before: tuple[int, int],
-    size: tuple[int, int],
-    dx: Array,
-    images: Array,
-) -> None:
-    """dx (N, H, W, C) = f(B lines + bias); `before` = (top, left) pads, `size` = (H, W).
-
-    An image with its border is put together in a row of `images`, one for each thread.
+    U has `Plan.u_size` numbers, the lines of y `Plan.y_size`.
     """
-    fork(_input_grad_of_image, plan.geometry.images, (plan, lines, bias, slope, before, size, dx, images))
-
-
-@kernel
-def _weight_grad_of_channel(k: int, plan: Plan, lines: Array, dw: Array, accumulate: bool) -> None:
-    g, run = plan.geometry, tile_width(dw)
-    phase, c, taps = k // g.channels, k % g.channels, (g.kernel_h - 1) // g.stride_h + 1
-    a, b, line = phase // g.stride_h, phase % g.stride_h, taps * g.patch * g.filters
-    taps_v, taps_h = (g.kernel_v - a - 1) // g.stride_v + 1, (g.kernel_h - b - 1) // g.stride_h + 1
-    down, runs = g.stride_v * g.kernel_h * g.channels * g.filters, g.filters // run
-    for t in range(taps_h):
-        at = ((a * g.kernel_h + b + t * g.stride_h) * g.channels + c) * g.filters
-        add = accumulate
-        for kind in plan.kinds:
-            source, vertical, n_v = kind[W_AT] + (t * g.patch + k) * g.filters, matrix(0, kind[M_V], GT), kind[N_V]
-            if add:
-                add_matrix(plan.tables, vertical, taps_v, n_v, lines, source, line, run, dw, at, down, run, runs)
-            else:
-                apply_matrix(plan.tables, vertical, taps_v, n_v, lines, source, line, run, dw, at, down, run, runs)
-            add = True
+    panels = plan.geometry.filters // tile_width(y)
+    for number, first, images in plan.passes:
+        kind = plan.kinds[number]
+        fork(inputs_of_image, images, (plan, kind, first, images, x, u, scratch.tile))
+        fork(forward_line, kind[N_V] * panels, (plan, kind, images, u, w, lines, scratch))
+        fork(output_of_image, images, (plan, kind, first, images, lines, bias, slope, y))
 
 
 @parallel_kernel
-def sum_weight_grad(plan: Plan, lines: Array, dw: Array, accumulate: bool) -> None:
-    """dw (KH, KW, C, O) (+)= G^T lines, summed over the kinds of tiles."""
-    fork(_weight_grad_of_channel, plan.geometry.patch, (plan, lines, dw, accumulate))
+def input_grad(
+    plan: Plan, dy: Array, w: Array, bias: Array, slope: float, dx: Array, z: Array, lines: Array, scratch: Scratch
+) -> None:
+    """dx = f(conv2d_input_grad(dy, w) + bias); w as it is, Z has `Plan.all_z_size` numbers, the lines `Plan.x_size`."""
+    g = plan.geometry
+    panels = g.channels // tile_width(dx)
+    for kind in plan.kinds:
+        fork(gradients_of_image, g.images, (plan, kind, 0, g.images, dy, z, kind[Z_AT], scratch.tile))
+    for phase in range(g.stride_v * g.stride_h):
+        fork(input_grad_line, plan.lines.shape[0] * panels, (plan, phase, z, w, lines, scratch))
+        fork(input_grad_of_image, g.images, (plan, phase, lines, bias, slope, dx, scratch.image))
+
+
+@parallel_kernel
+def weight_grad(
+    plan: Plan, x: Array, dy: Array, dw: Array, accumulate: bool, u: Array, z: Array, lines: Array, scratch: Scratch
+) -> None:
+    """dw (+)= conv2d_weight_grad(x, dy); U, Z and the lines have `Plan.u_size`, `z_size` and `w_size` numbers.
+
+    Micro-tiles read up to TILE_ROWS numbers beyond the end of U.
+    """
+    g, add = plan.geometry, accumulate
+    blocks = (g.patch + BLOCK_ROWS - 1) // BLOCK_ROWS
+    for number, first, images in plan.passes:
+        kind = plan.kinds[number]
+        fork(inputs_of_image, images, (plan, kind, first, images, x, u, scratch.tile))
+        fork(gradients_of_image, images, (plan, kind, first, images, dy, z, 0, scratch.tile))
+        fork(weight_grad_line, kind[N_V] * blocks, (plan, kind, images, u, z, lines, scratch))
+        fork(weight_grad_of_channel, g.patch, (plan, kind, lines, dw, add))
+        add = True

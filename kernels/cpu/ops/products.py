@@ -119,7 +119,7 @@ class NumbaProducts(ProductOps):
         if self.takes_winograd(x_shape, w_shape, y_shape, stride):
             with self.scratch():
                 outputs = y_shape[1], y_shape[2]
-                yield Winograd(self, plan(x_shape[:3], w_shape, outputs, stride, pads, self.dtype), pads)
+                yield Winograd(self, plan(x_shape[:3], w_shape, outputs, stride, pads, self.dtype))
         else:
             yield None
 

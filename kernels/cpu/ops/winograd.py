@@ -3,11 +3,13 @@
 import numpy as np
 
 from ...contract.base import OpsBase
-from ...types import Array, Pads
-from .. import winograd, winograd_lines, winograd_transforms
+from ...types import Array
+from .. import winograd
 from ..implicit_gemm import pack_weights
 from ..microkernel import TILE_BYTES, TILE_ROWS
-from ..winograd_plan import BLOCK_TILES, MOST_TAPS, ORDER, Plan
+from ..winograd_lines import BLOCK_ROWS
+from ..winograd_plan import BLOCK_TILES, MOST_TAPS, ORDER, TILES, Plan
+from ..winograd_scratch import Scratch
 from .flat import flat
 from .scratch import for_each_thread
 
@@ -15,66 +17,68 @@ from .scratch import for_each_thread
 class Winograd:
     """The three products of one convolution; call them inside a scratch block."""
 
-    def __init__(self, ops: OpsBase, plan: Plan, pads: Pads) -> None:
-        self.ops, self.plan, self.pads = ops, plan, pads
+    def __init__(self, ops: OpsBase, plan: Plan) -> None:
+        self.ops, self.plan, self.run = ops, plan, TILE_BYTES // ops.dtype.itemsize
 
     def forward(self, x: Array, w: Array, bias: Array, slope: float, y: Array) -> None:
         """y = f(conv2d(x, w) + bias)."""
-        plan, lines = self.plan, self.ops.empty((self.plan.y_size,))
-        u = self._inputs(x)
-        with self.ops.scratch():
-            kh, kw, c, o = w.shape
-            panels = self.ops.empty((w.size,))
-            pack_weights(flat(w), np.zeros(1, np.int64), kh * kw * c, o, False, panels)
-            winograd_lines.forward_lines(plan, u, panels, lines, self._scratch(plan.geometry.patch))
-        winograd.sum_output(plan, lines, bias, slope, flat(y))
+        plan, g, (kh, kw, c, o) = self.plan, self.plan.geometry, w.shape
+        u, lines, panels = (self.ops.empty((size,)) for size in (plan.u_size, plan.y_size, w.size))
+        pack_weights(flat(w), np.zeros(1, np.int64), kh * kw * c, o, False, panels)
+        rows = int((plan.passes[:, 2] * plan.kinds[plan.passes[:, 0], TILES]).max())
+        scratch = self._scratch(
+            tile=ORDER * ORDER * g.stride_h * c,
+            panels=ORDER * g.patch * self.run,
+            middle=MOST_TAPS * c * self.run,
+            rows=rows,
+        )
+        winograd.forward(plan, flat(x), panels, bias, slope, flat(y), u, lines, scratch)
 
     def input_grad(self, dy: Array, w: Array, bias: Array, slope: float, dx: Array) -> None:
         """dx = f(conv2d_input_grad(dy, w) + bias)."""
-        plan, lines = self.plan, self.ops.empty((self.plan.x_size,))
-        g, z = plan.geometry, self._gradients(dy)
-        with self.ops.scratch():
-            winograd_lines.input_grad_lines(plan, z, flat(w), lines, self._scratch(g.filters))
-        before, size = (self.pads[0], self.pads[2]), (dx.shape[1], dx.shape[2])
-        images = for_each_thread(self.ops, g.height * g.width * g.channels)
-        winograd.sum_input_grad(plan, lines, bias, slope, before, size, flat(dx), images)
+        plan, g = self.plan, self.plan.geometry
+        z, lines = self.ops.empty((plan.all_z_size,)), self.ops.empty((plan.x_size,))
+        scratch = self._scratch(
+            tile=ORDER * ORDER * g.filters,
+            image=g.height * g.width * g.channels,
+            v=ORDER * self.run * g.filters,
+            panels=ORDER * g.filters * self.run,
+            middle=MOST_TAPS * self.run * g.filters,
+            rows=int((plan.lines[:, 3] - plan.lines[:, 2]).max()),
+        )
+        winograd.input_grad(plan, flat(dy), flat(w), bias, slope, flat(dx), z, lines, scratch)
 
     def weight_grad(self, x: Array, dy: Array, dw: Array, accumulate: bool) -> None:
         """dw (+)= conv2d_weight_grad(x, dy)."""
-        plan, lines = self.plan, self.ops.empty((self.plan.w_size,))
-        u, z = self._inputs(x), self._gradients(dy)
-        products = for_each_thread(self.ops, ORDER * winograd_lines.BLOCK_ROWS * plan.geometry.filters)
-        blocks = for_each_thread(self.ops, BLOCK_TILES * winograd_lines.BLOCK_ROWS)
-        winograd_lines.weight_grad_lines(plan, u, z, lines, products, blocks)
-        winograd.sum_weight_grad(plan, lines, flat(dw), accumulate)
+        plan, g = self.plan, self.plan.geometry
+        u, z, lines = (self.ops.empty((size,)) for size in (plan.u_size + TILE_ROWS, plan.z_size, plan.w_size))
+        scratch = self._scratch(
+            tile=ORDER * ORDER * max(g.stride_h * g.channels, g.filters),
+            products=ORDER * BLOCK_ROWS * g.filters,
+            block=BLOCK_TILES * BLOCK_ROWS,
+        )
+        winograd.weight_grad(plan, flat(x), flat(dy), flat(dw), accumulate, u, z, lines, scratch)
 
-    def _inputs(self, x: Array) -> Array:
-        """U; micro-tiles read a little beyond its end."""
-        g, u = self.plan.geometry, self.ops.empty((self.plan.u_size + TILE_ROWS,))
-        with self.ops.scratch():
-            images = for_each_thread(self.ops, g.height * g.width * g.channels)
-            middle = for_each_thread(self.ops, ORDER * ORDER * g.stride_h * g.channels)
-            before, size = (self.pads[0], self.pads[2]), (x.shape[1], x.shape[2])
-            winograd_transforms.transform_inputs(self.plan, flat(x), before, size, u, images, middle)
-        return u
-
-    def _gradients(self, dy: Array) -> Array:
-        """Z."""
-        z = self.ops.empty((self.plan.z_size,))
-        with self.ops.scratch():
-            middle = for_each_thread(self.ops, ORDER * ORDER * self.plan.geometry.filters)
-            winograd_transforms.transform_gradients(self.plan, flat(dy), z, middle)
-        return z
-
-    def _scratch(self, inner: int) -> winograd_lines.Scratch:
-        """For products with `inner` summed channels."""
-        g, run = self.plan.geometry, TILE_BYTES // self.ops.dtype.itemsize
-        block = int((self.plan.lines[:, 3] - self.plan.lines[:, 2]).max())
-        block = -(-block // TILE_ROWS) * TILE_ROWS
-        return winograd_lines.Scratch(
-            for_each_thread(self.ops, ORDER * run * g.filters),
-            for_each_thread(self.ops, ORDER * inner * run),
-            for_each_thread(self.ops, ORDER * block * run),
-            for_each_thread(self.ops, MOST_TAPS * run * max(g.channels, g.filters)),
-            for_each_thread(self.ops, block, np.int64),
+    def _scratch(
+        self,
+        tile: int,
+        image: int = 0,
+        v: int = 0,
+        panels: int = 0,
+        middle: int = 0,
+        products: int = 0,
+        rows: int = 0,
+        block: int = 0,
+    ) -> Scratch:
+        """Numbers for each thread; `rows` are those of a product whose horizontal transform follows at once."""
+        whole = -(-rows // TILE_ROWS) * TILE_ROWS
+        return Scratch(
+            tile=for_each_thread(self.ops, tile),
+            image=for_each_thread(self.ops, image),
+            v=for_each_thread(self.ops, v),
+            panels=for_each_thread(self.ops, panels),
+            middle=for_each_thread(self.ops, middle),
+            products=for_each_thread(self.ops, products or ORDER * whole * self.run),
+            table=for_each_thread(self.ops, whole, np.int64),
+            block=for_each_thread(self.ops, block),
         )

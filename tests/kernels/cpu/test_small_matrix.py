@@ -23,7 +23,7 @@ def spread(values: np.ndarray, stride: int, step: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])
-@pytest.mark.parametrize("inputs", range(1, MOST_INPUTS + 1))
+@pytest.mark.parametrize("inputs", range(MOST_INPUTS + 1))
 @pytest.mark.parametrize("outputs", [1, 2, 6])
 def test_overwrites_or_adds(dtype: np.dtype, outputs: int, inputs: int, count: int, monkeypatch: pytest.MonkeyPatch):
     """Over NaN, then once more added to that; columns of runs far apart, rows between them; the twin does the same."""

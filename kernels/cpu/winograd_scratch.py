@@ -1,0 +1,18 @@
+"""Scratch of a Winograd convolution."""
+
+from typing import NamedTuple
+
+from ..types import Array
+
+
+class Scratch(NamedTuple):
+    """Memory of each thread, a row of each array; empty what the product in hand does not need. W = tile_width."""
+
+    tile: Array  # a tile of x or dy after the vertical transform
+    image: Array  # a phase of dx
+    v: Array  # W rows of a line of V
+    panels: Array  # the panels of V that a line is multiplied by
+    middle: Array  # a part of w after the vertical transform
+    products: Array
+    table: Array  # int64: where the rows of a product begin
+    block: Array  # BLOCK_ROWS columns of U for BLOCK_TILES tiles
