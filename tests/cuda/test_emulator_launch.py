@@ -3,6 +3,7 @@
 import ctypes
 import os
 import re
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -221,6 +222,31 @@ def test_without_a_compiler_the_reason_is_told(tmp_path: Path, monkeypatch: pyte
         runtime.function("a.cu", "a")
     monkeypatch.setenv("CXX", "my-compiler")
     assert emulator.why_not() == "the environment's CXX names 'my-compiler', which is not there"
+    monkeypatch.setenv("CXX", "my-compiler -O '")
+    assert emulator.why_not() == """the environment's CXX names "my-compiler -O '", which is not there"""
+
+
+def test_the_compiler_may_be_a_command_with_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ccache is called: CXX="ccache g++"."""
+    wrapper = tmp_path / "in front"
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nexec "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("CXX", f"'{wrapper}' {shutil.which('g++') or shutil.which('clang++')} -DTWICE=2")
+    monkeypatch.setenv("MINIGAN_CUDA_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "a.cu").write_text('extern "C" __global__ void a(int* x) { x[threadIdx.x] *= TWICE; }')
+    x = np.ones(4, np.int32)
+    EmulatorRuntime(folder=tmp_path).function("a.cu", "a")((1,), (4,), (x,))
+    assert x.tolist() == [2] * 4
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert len(asked) == 4, "its version, the engine, the kernel, and the two together"
+    assert all("-DTWICE=2" in line for line in asked)
+
+
+def test_a_command_that_is_no_compiler_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "env no-such-compiler")
+    (tmp_path / "a.cu").write_text('extern "C" __global__ void a() {}')
+    with pytest.raises(CompilerMissingError, match=r"env no-such-compiler is no compiler: --version fails, .*no-such"):
+        EmulatorRuntime(folder=tmp_path).function("a.cu", "a")
 
 
 def test_a_cache_that_cannot_be_made_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

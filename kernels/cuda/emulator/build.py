@@ -16,6 +16,7 @@ import functools
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -58,10 +59,20 @@ class CompilerMissingError(RuntimeError):
     """There is no C++ compiler to build kernels with."""
 
 
-def compiler() -> str | None:
-    """The C++ compiler: the environment's CXX, else the first of COMPILERS that there is."""
-    asked = os.environ.get("CXX")
-    return next(filter(None, map(shutil.which, (asked,) if asked else COMPILERS)), None)
+def compiler() -> tuple[str, ...] | None:
+    """The command of the C++ compiler: the environment's CXX, "ccache g++" say, else the first of COMPILERS.
+
+    None: its program is not there.
+    """
+    asked = os.environ.get("CXX", "").strip()
+    try:
+        commands = [shlex.split(asked)] if asked else [[name] for name in COMPILERS]
+    except ValueError:  # a quote that nothing closes: no program has such a name
+        return None
+    for program, *arguments in commands:
+        if found := shutil.which(program):
+            return found, *arguments
+    return None
 
 
 def why_not() -> str | None:
@@ -119,7 +130,7 @@ def build(path: Path, expressions: tuple[str, ...], kind: str) -> Library:
     with _LOCK:
         text = _translation_unit(path, expressions)
         engine = kept("engine", ".o", _engine_key(program), lambda output: _compile_engine(program, output))
-        command = [program, *OPTIONS, *BUILDS[kind]]
+        command = [*program, *OPTIONS, *BUILDS[kind]]
         # A debugger looks for the sources in the folder that the compiler ran in: that of the .cu file.
         place = path.parent.resolve()
         key = key_of(text, _engine_key(program), *command, str(place) if kind == "debug" else "")
@@ -129,13 +140,13 @@ def build(path: Path, expressions: tuple[str, ...], kind: str) -> Library:
             objects = output.with_suffix(".o")
             _run([*command, "-x", "c++", "-c", "-", f"-I{ENGINE}", "-o", str(objects)], text, path.name, place)
             # Without the options of `kind`: the sanitizers' libraries are not wanted, the engine takes their place.
-            _run([program, "-shared", str(objects), str(engine), "-o", str(output)], "", path.name)
+            _run([*program, "-shared", str(objects), str(engine), "-o", str(output)], "", path.name)
 
         return Library(kept(path.stem, ".so", key, compile_and_link))
 
 
-def _compile_engine(program: str, output: Path) -> None:
-    command = [program, *OPTIONS, "-O2", "-g1", "-c", str(ENGINE / "engine.cpp"), "-o", str(output)]
+def _compile_engine(program: tuple[str, ...], output: Path) -> None:
+    command = [*program, *OPTIONS, "-O2", "-g1", "-c", str(ENGINE / "engine.cpp"), "-o", str(output)]
     _run(command, "", "the emulator's engine")
 
 
@@ -152,10 +163,13 @@ def _translation_unit(path: Path, expressions: Sequence[str]) -> str:
 
 
 @functools.cache
-def _engine_key(program: str) -> str:
-    version = subprocess.run([program, "--version"], text=True, capture_output=True, check=True).stdout
+def _engine_key(program: tuple[str, ...]) -> str:
+    version = subprocess.run([*program, "--version"], text=True, capture_output=True, check=False)
+    if version.returncode:
+        told = version.stderr.splitlines()
+        raise CompilerMissingError(f"{shlex.join(program)} is no compiler: --version fails, {told[0] if told else 'silently'}")
     sources = [path.read_text(encoding="utf-8") for path in sorted(ENGINE.iterdir()) if path.is_file()]
-    return key_of(program, version, _cpu(), *OPTIONS, *sources)
+    return key_of(*program, version.stdout, _cpu(), *OPTIONS, *sources)
 
 
 @functools.cache
