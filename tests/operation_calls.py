@@ -80,6 +80,7 @@ CALLS: dict[str, Callable[[Maker], dict[str, Any]]] = {
     "concat": lambda new: {"arrays": [new(2, 3), new(2, 1)], "axis": -1},
     "split": lambda new: {"x": new(*IMAGE), "sizes": (1, 2)},
     "gather_rows": lambda new: {"w": new(4, 3), "index": new.below(4, 6)},
+    "gather_samples": lambda new: {"data": new.below(256, 4, 2, 3, 1).astype(np.uint8), "index": new.below(4, 6)},
     "scatter_add_rows": lambda new: {"dw": new(4, 3), "index": new.below(4, 6), "dy": new(6, 3)},
     "softmax_cross_entropy": lambda new: {"logits": new(5, 4), "labels": new.below(4, 5)},
     "random_normal": lambda _: {"shape": (3, 5), "use": Use.SAMPLE},

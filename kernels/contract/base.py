@@ -6,10 +6,10 @@ mistakes with the same sentence, and none can forget to count.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,6 +18,16 @@ from ..types import Array, Shape
 from ..workspace import Workspace, aligned_bytes
 
 FLOAT_TYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+class Tape(Protocol):
+    """Rows of numbers in device memory, for launches to come."""
+
+    def write(self, rows: Array) -> None:
+        """The rows to come (T, width)."""
+
+    def next(self) -> None:
+        """Put the next one where it is read; in a graph, the next one at each launch."""
 
 
 class OpsBase:
@@ -82,12 +92,25 @@ class OpsBase:
         """(launch, result): what `work` would have launched, recorded; `launch` runs it on the same memory each time.
 
         `result` is what `work` returned: arrays that each launch writes anew. Numbers that change from launch to launch
-        (the step, the learning rate) are those of the last `set_numbers`.
+        are those of the last `next_numbers`, which may be part of `work`.
         """
         raise RuntimeError(f"capture: {self.why_no_capture()}")
 
-    def set_numbers(self, lr: float, count: int) -> None:
-        """Before a captured update is launched: its learning rate, its number from 1, and the step of `rng`."""
+    def set_numbers(self, numbers: Sequence[tuple[float, int, int]]) -> None:
+        """Of the updates to come, in their order: learning rate, number from 1, and step of the random numbers."""
+        raise RuntimeError(f"set_numbers: {self.why_no_capture()}")
+
+    def next_numbers(self) -> None:
+        """Go on to those of the next update."""
+        raise RuntimeError(f"next_numbers: {self.why_no_capture()}")
+
+    def tape(self, row: Array, most: int) -> Tape:
+        """Room for `most` rows, of which `row`, an array of 8-byte numbers, gets one after the other."""
+        raise RuntimeError(f"tape: {self.why_no_capture()}")
+
+    def free_bytes(self) -> int:
+        """Memory of the device that nobody has taken yet."""
+        raise RuntimeError(f"free_bytes: {self.why_no_capture()}")
 
     def check_float(self, op: str, **arrays: Array | None) -> None:
         """Raise unless every given array has the backend's dtype and is C-contiguous."""

@@ -192,6 +192,23 @@ class ElementwiseOps(OpsBase):
         self._gather_rows(w, index, y)
         return y
 
+    def gather_samples(self, data: Array, index: Array) -> Array:
+        """Samples of a data set: data (K, ...), index (N,) of whole numbers in [0, K) -> (N, ...).
+
+        Bytes are pixels and become numbers in [-1, 1]. Labels (int64), and numbers of the backend's dtype, stay.
+        """
+        if not isinstance(data, self.xp.ndarray):
+            raise TypeError(f"gather_samples: data is {self._described(data)}")
+        if data.dtype not in (np.uint8, np.int64, self.dtype):
+            raise TypeError(f"gather_samples: expected data of uint8, int64 or {self.dtype}, got {data.dtype}")
+        if not data.ndim or not data.flags.c_contiguous:
+            raise ValueError(f"gather_samples: expected data (K, ...), C-contiguous, got {data.shape}")
+        self._check_index("gather_samples", index, len(data))
+        self.calls["gather_samples"] += 1
+        y = self.empty((*index.shape, *data.shape[1:]), data.dtype if data.dtype == np.int64 else None)
+        self._gather_samples(data, index, y)
+        return y
+
     def scatter_add_rows(self, dw: Array, index: Array, dy: Array) -> None:
         """In place: dw[index[n]] += dy[n], dw (K, F), index (N,), dy (N, F): the adjoint of gather_rows."""
         self.check_float("scatter_add_rows", dw=dw, dy=dy)
@@ -293,6 +310,8 @@ class ElementwiseOps(OpsBase):
     def _split(self, x: Array, pieces: Sequence[Array]) -> None: ...
     @abstractmethod
     def _gather_rows(self, w: Array, index: Array, y: Array) -> None: ...
+    @abstractmethod
+    def _gather_samples(self, data: Array, index: Array, y: Array) -> None: ...
     @abstractmethod
     def _scatter_add_rows(self, dw: Array, index: Array, dy: Array) -> None: ...
     @abstractmethod

@@ -54,6 +54,10 @@ class GpuRuntime(Runtime):
         self.stream.use()
         return cupy.empty(nbytes, cupy.uint8)
 
+    def free_bytes(self) -> int:
+        """What the device has left, and what CuPy's pool holds and nobody uses."""
+        return cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes()
+
     def to_device(self, array: Array) -> Array:
         """A copy on the device."""
         self._refuse_during_capture("to_device")

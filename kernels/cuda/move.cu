@@ -24,6 +24,34 @@ __global__ void gather_rows(const T* __restrict__ w, int table_rows, const Index
   }
 }
 
+// A number of a sample as the data set keeps it and as the networks take it: bytes are pixels.
+template <class T>
+__device__ __forceinline__ T of_sample(T x) {
+  return x;
+}
+template <class T>
+__device__ __forceinline__ T of_sample(unsigned char pixel) {
+  return (T)pixel / (T)127.5 - (T)1;
+}
+
+// In place of a sample that does not exist: NaN, and a label that no operation takes for one.
+__device__ __forceinline__ void no_sample(float& x) { x = NOT_A_NUMBER; }
+__device__ __forceinline__ void no_sample(double& x) { x = NOT_A_NUMBER; }
+__device__ __forceinline__ void no_sample(long long& label) { label = -1; }
+
+// y[n, f] = data[index[n], f] for `rows` samples of `width` numbers.
+template <class T, class Kept>
+__global__ void gather_samples(const Kept* __restrict__ data, long long rows, const long long* __restrict__ index,
+                               T* __restrict__ y, long long count, long long width) {
+  FOR_EACH_ELEMENT(i, count) {
+    const long long n = i / width, row = index[n];
+    if (row >= 0 && row < rows)
+      y[i] = of_sample<T>(data[row * width + (i - n * width)]);
+    else
+      no_sample(y[i]);
+  }
+}
+
 // dw[index[n], f] += dy[n, f]. A thread owns an element of dw and walks the batch in order, so the sum is the same
 // in every run; atomic additions would not be. Reads N labels an element: right for tables of few rows, as labels are.
 template <class T, class Index>

@@ -146,6 +146,10 @@ class Runtime(abc.ABC):
     def allocate(self, nbytes: int) -> Array:
         """`nbytes` bytes of device memory as an array of uint8, aligned for any vector load."""
 
+    @abc.abstractmethod
+    def free_bytes(self) -> int:
+        """Device memory that `allocate` may still hand out."""
+
     def workspace(self) -> Workspace:
         """A new workspace on this device."""
         return Workspace(self.allocate)

@@ -86,6 +86,13 @@ class NumpyElementwise(ElementwiseOps):
     def _gather_rows(self, w: Array, index: Array, y: Array) -> None:
         np.take(w, index, axis=0, out=y)
 
+    def _gather_samples(self, data: Array, index: Array, y: Array) -> None:
+        """y[n] = data[index[n]], of pixels u: u/127.5 - 1, which takes 0 to -1 and 255 to 1 exactly."""
+        y[...] = data[index]
+        if data.dtype == np.uint8:
+            y /= 127.5
+            y -= 1
+
     def _scatter_add_rows(self, dw: Array, index: Array, dy: Array) -> None:
         np.add.at(dw, index, dy)
 

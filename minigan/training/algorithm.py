@@ -42,6 +42,10 @@ class Update(NamedTuple):
     every: int = 1  # steps
     optimizer: str | None = None  # of the players; by default each one's own
 
+    def due(self, step: int) -> bool:
+        """Whether the update is part of a step, counted from 0."""
+        return (step + 1) % self.every == 0
+
 
 class Pass(NamedTuple):
     """A network's forward pass within an update."""

@@ -3,21 +3,23 @@
 A step of a small network is a hundred kernels of a few microseconds, and an eager step waits for the host to launch
 each of them. A graph holds the launches of an update with all their arguments, so it only fits what is equal from step
 to step: addresses (the workspace hands out the same ones, batches are copied into buffers of their own) and sizes. What
-does change lies in device memory and is set before the launch: learning rate, number of the update, step of the random
-numbers.
+does change lies in device memory: learning rate, number of the update, step of the random numbers. Those of many
+updates are handed over at once (`announce`), and each update begins by taking its own. With the data set on the device,
+too (`resident`), the host does nothing between the launches of many steps.
 
 An update runs three ways: as it is when it comes for the first time, which also compiles its kernels; recorded when it
 comes again; as a graph from then on. The results are the same, bit for bit.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 from kernels import CounterRng, Ops, Use
 from kernels.types import Array
 
 from ..optim import Optimizer
-from .algorithm import Batch, Outcome
+from .algorithm import Batch, Outcome, Update
 from .player import Player
 
 
@@ -30,10 +32,16 @@ class _Recorded(NamedTuple):
 
 
 class CapturedUpdates:
-    """The graphs of a trainer, by update and by what else tells their launches apart."""
+    """The graphs of a trainer, by update and by what else tells their launches apart.
 
-    def __init__(self, rng: CounterRng) -> None:
-        self._rng = rng
+    Args:
+        rng: the players' common stream of random numbers.
+        updates: of the algorithm, in the order of a step.
+        players: by name.
+    """
+
+    def __init__(self, rng: CounterRng, updates: Sequence[Update], players: Mapping[str, Player]) -> None:
+        self._rng, self._updates, self._players = rng, updates, players
         self._seen: set[Hashable] = set()
         self._recorded: dict[Hashable, _Recorded] = {}
         self._held: Batch | None = None
@@ -58,39 +66,47 @@ class CapturedUpdates:
                 held[...] = new
         return self._held._replace(step=batch.step)
 
-    def run(
-        self,
-        name: Hashable,
-        players: Sequence[Player],
-        place: tuple[int, int],
-        work: Callable[[], Outcome],
-        optimizer: str | None = None,
-    ) -> Outcome:
-        """Do an update; what it leaves is valid until the next time.
+    def announce(self, steps: range, total: int) -> None:
+        """Hand over the numbers of all updates of these steps, of `total`: `run` is to do them in their order."""
+        for name, player in self._players.items():
+            counts = Counter({which: optimizer.count for which, optimizer in player.optimizers.items()})
+            numbers = []
+            for step in steps:
+                for update in self._updates:
+                    if name in update.players and update.due(step):
+                        counts[update.optimizer or name] += 1
+                        numbers.append((player.rate(step, total), counts[update.optimizer or name], step))
+            player.ops.set_numbers(numbers)
+
+    def run(self, update: Update, variant: Hashable, work: Callable[[], Outcome]) -> Outcome:
+        """Do an update that was announced; what it leaves is valid until the next time.
 
         Args:
-            name: of the update and its variant.
-            players: who learns, the first with the operations that `work` launches on.
-            place: (step, steps in all), which the learning rate follows from.
-            work: the update, a function of nothing that changes but what this module knows of.
-            optimizer: by which the players learn; by default each by its own.
+            update: which one.
+            variant: what tells apart the launches of the same update.
+            work: does it, a function of nothing that changes but what this module knows of.
 
         Raises:
             What capturing raises; the update has not taken place then, and may be asked for again.
         """
-        optimizers = [player.optimizers[optimizer or player.name] for player in players]
-        key = name, frozenset(self._rng.calls.items())
+
+        def whole() -> Outcome:
+            for player in players:
+                player.ops.next_numbers()
+            return work()
+
+        players = [self._players[name] for name in update.players]
+        optimizers = [player.optimizers[update.optimizer or player.name] for player in players]
+        key = update, variant, frozenset(self._rng.calls.items())
         if key in self._recorded:
             for each in optimizers:
                 each.count += 1
             self._rng.skip_to(self._recorded[key].calls)
         elif key in self._seen:
-            self._recorded[key] = self._record(players[0].ops, optimizers, work)
+            self._recorded[key] = self._record(players[0].ops, optimizers, whole)
         else:
             self._seen.add(key)
-            return work()
-        for player, each in zip(players, optimizers, strict=True):
-            player.ops.set_numbers(player.rate(*place), each.count)
+            return whole()
         self._recorded[key].launch()
         return self._recorded[key].outcome
 

@@ -12,20 +12,22 @@ from ..layer import Layer, Params, Sequential
 from .algorithm import Passes
 from .trainer import Trainer
 
+NOTHING = "nothing that shows again when the step is repeated"
+
 
 class NonFiniteError(RuntimeError):
     """Training stopped because a gradient held a NaN or an infinity; the message names where it first shows."""
 
 
-def first_non_finite(trainer: Trainer, x: Array, labels: Array | None = None) -> str:
-    """Replay the last step on a batch and name what first held a NaN or an infinity.
+def first_non_finite(trainer: Trainer, x: Array, labels: Array | None = None, step: int | None = None) -> str:
+    """Replay a step, by default the last one, on its batch and name what first held a NaN or an infinity.
 
-    The weights are those after the step, in which the update that failed was left out; where another player's update
-    has cured the cause, the answer says so.
+    The weights are those of now, from which the update that failed was left out: where other updates have cured the
+    cause, the answer is NOTHING.
     """
     if not np.isfinite(x).all():
         return "the batch of real data itself"
-    batch = trainer.batch(trainer.steps_done - 1, x, labels)
+    batch = trainer.batch(trainer.steps_done - 1 if step is None else step, x, labels)
     # The players share one stream of random numbers, so from the start of the step each draws what it drew then.
     trainer.rewind(batch.step)
     for update in trainer.algorithm.updates:
@@ -44,7 +46,7 @@ def first_non_finite(trainer: Trainer, x: Array, labels: Array | None = None) ->
                     return f"the gradient of {name}/{path}"
                 if np.linalg.norm(values.astype(np.float64)) > math.sqrt(np.finfo(values.dtype).max):
                     return f"the gradient of {name}/{path}, finite but too large to be squared"
-    return "nothing that shows again when the step is repeated"
+    return NOTHING
 
 
 def _first_bad_output(ops: Ops, passes: Passes) -> str | None:

@@ -8,7 +8,7 @@ import numpy as np
 from ..data import Batches
 from ..errors import UserError
 from .checkpoint import NonFiniteStateError, save
-from .diagnose import NonFiniteError, first_non_finite
+from .diagnose import NOTHING, NonFiniteError, first_non_finite
 from .health.diagnosis import PAGE
 from .health.monitor import HealthMonitor
 from .interrupt import StopRequest
@@ -42,15 +42,14 @@ def train(
     if trainer.steps_done == 0:
         pictures.sample_grid()
     while trainer.steps_done < total and not stop.signal:
+        begin, watched = trainer.steps_done, monitor.due
+        if watched:
+            monitor.before()
         try:
-            x, labels = batches.at(trainer.steps_done)
+            losses = trainer.advance(batches, _undisturbed(trainer, total, monitor))
         except UserError:
             _save(run, trainer)  # a data file that breaks in the middle of a run costs no step
             raise
-        watched = monitor.due
-        if watched:
-            monitor.before()
-        losses = trainer.step(x, labels)
         step, last = trainer.steps_done, trainer.steps_done == total
         progress.step(step)
         if last or step % config.log_every == 0:
@@ -60,7 +59,9 @@ def train(
         failed = trainer.skipped
         if failed is not None:
             _save(run, trainer, prune=False)
-            explanation = _explain(run, trainer, monitor, failed, first_non_finite(trainer, x, labels))
+            explanation = _explain(
+                run, monitor, failed, range(begin, step), _place(trainer, batches, range(begin, step))
+            )
             run.health.append({"step": step, "warnings": {"non-finite": explanation}, "over": []})
             pictures.curves()
             raise NonFiniteError(explanation)
@@ -91,6 +92,24 @@ class _Meter:
         rate = (step - self._step) * self._batch_size / max(now - self._time, 1e-9)
         self._time, self._step = now, step
         return rate
+
+
+def _undisturbed(trainer: Trainer, total: int, monitor: HealthMonitor) -> int:
+    """Steps up to the next at which there is something to log, draw, save or measure; one that is measured is alone."""
+    step, config = trainer.steps_done, trainer.config
+    intervals = config.log_every, config.sample_every, config.checkpoint_every
+    before = monitor.steps_before
+    ahead = [every - step % every for every in intervals if every]
+    return min(total - step, *ahead, *([] if before is None else [max(1, before)]))
+
+
+def _place(trainer: Trainer, batches: Batches, steps: range) -> str:
+    """Where one of the last steps first went wrong."""
+    for step in steps:
+        place = first_non_finite(trainer, *batches.at(step), step=step)
+        if place != NOTHING:
+            return place
+    return NOTHING
 
 
 def _due(every: int, step: int, last: bool) -> bool:
@@ -130,11 +149,15 @@ def _record(trainer: Trainer, batches: Batches, losses: Any, rate: float) -> dic
     return {**place, **named, **trainer.algorithm.beliefs(), "images_per_second": rate}
 
 
-def _explain(run: RunDirectory, trainer: Trainer, monitor: HealthMonitor, who: str, place: str) -> str:
+def _explain(run: RunDirectory, monitor: HealthMonitor, who: str, steps: range, place: str) -> str:
+    """What to tell when an update of one of the last steps was left out."""
     warned = ", ".join(name.replace("-", " ") for name in monitor.diagnosis.active)
+    what, saved = "is not finite", "The weights from before that update"
+    if len(steps) > 1:  # the device went on, and did the other updates
+        what, saved = f"was not finite in one of the last {len(steps)} steps", "The weights without that update"
     return (
-        f"stopped at step {trainer.steps_done}: the {who}'s gradient is not finite; first seen in {place}. "
-        "The weights from before that update are saved; start anew with a lower --lr or with --gradient-clip 1, or set "
+        f"stopped at step {steps.stop}: the {who}'s gradient {what}; first seen in {place}. "
+        f"{saved} are saved; start anew with a lower --lr or with --gradient-clip 1, or set "
         f"them in {run.config_path} and resume. {f'Before it came to that: {warned}. ' if warned else ''}"
         f"Read {PAGE}#non-finite"
     )

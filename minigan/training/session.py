@@ -188,6 +188,8 @@ def _train(run: RunDirectory, trainer: Trainer, batches: Batches) -> int:
             f"{trainer.config.preset} on {batches.dataset.name}: {sizes} parameters, steps {trainer.steps_done} to "
             f"{trainer.total_steps}, {run.path}"
         )
+        if trainer.config.capture and (reason := trainer.keep(batches)) is not None:
+            shown.message(f"the data stays in the host's memory: {reason}")
         monitor = HealthMonitor(trainer, batches.dataset)
         monitor.recall(run.health.read())
         train(trainer, batches, run, monitor, Pictures(run, trainer, batches.dataset), shown, stop)

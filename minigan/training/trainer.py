@@ -12,7 +12,7 @@ from kernels.types import Array, Shape
 
 from ..auxiliary import CATEGORIES
 from ..condition import mapped, sliced, told
-from ..data import load
+from ..data import ArrayDataset, Batches, load
 from ..errors import UserError
 from ..layer import Layer
 from ..optim import MovingAverage, Optimizer
@@ -25,6 +25,7 @@ from .captured import CapturedUpdates
 from .checkpoint import Checkpoint, check_matches, restore
 from .config import TrainConfig
 from .player import Player
+from .resident import MOST_STEPS, Resident, why_not
 from .stability import fittings
 
 ALGORITHMS: dict[str, Callable[[TrainConfig, Mapping[str, Player]], Algorithm]] = {
@@ -87,6 +88,7 @@ class Trainer:
         self.average = MovingAverage(maker.params, config.ema) if config.ema else None
         self._sampling = kernels.get_ops(config.backend, seed=config.seed)
         self._captured = self._graphs() if config.capture else None
+        self._resident: Resident | None = None
         self.steps_done = 0
 
     def _player(self, name: str, network: Network) -> Player:
@@ -112,7 +114,7 @@ class Trainer:
             reason = "unrolled_steps take several updates of D in one of G, and a graph has the numbers of one"
         if reason is not None:
             raise UserError(f"capture: {reason}")
-        return CapturedUpdates(self._rng)
+        return CapturedUpdates(self._rng, self.algorithm.updates, self.players)
 
     @property
     def g(self) -> Player:
@@ -160,31 +162,71 @@ class Trainer:
         """
         if x.shape[1:] != self.data_shape or x.dtype != np.float32 or not len(x):
             raise ValueError(f"step: expected float32 {('N', *self.data_shape)}, got {x.dtype} {x.shape}")
-        step, total = self.steps_done, self.total_steps or 1
         if get_preset(self.config.preset).condition == LABELS:
             labels = self._checked("step", labels, len(x))
-        batch = self.batch(step, x, labels)
+        batch = self.batch(self.steps_done, x, labels)
         if self._captured is not None:
             batch = self._captured.hold(batch)
+            self._captured.announce(range(self.steps_done, self.steps_done + 1), self.total_steps or 1)
+        return self._step(batch)
+
+    def keep(self, batches: Batches) -> str | None:
+        """With capture, take the data set of a run onto the device, where `advance` finds it.
+
+        Returns:
+            None, or the reason why it stays in the host's memory, from where every batch is copied.
+        """
+        if self._captured is None:
+            return "without capture the host hands over every batch"
+        ops, data = kernels.get_ops(self.config.backend), batches.dataset
+        reason = why_not(ops, data)
+        if reason is None:
+            assert isinstance(data, ArrayDataset)
+            labelled = get_preset(self.config.preset).condition == LABELS
+            if labelled:
+                self._checked("keep", data.labels, len(data))
+            self._resident = Resident(ops, data, batches.batch_size, labelled)
+        return reason
+
+    def advance(self, batches: Batches, most: int = 1) -> Any:
+        """One step on the next batch of a run; on data that was kept on the device, `most` steps or as many as it can.
+
+        Returns the losses of the last, as `step` does; `steps_done` tells how many there were.
+        """
+        resident, captured, done = self._resident, self._captured, self.steps_done
+        if resident is None or captured is None:
+            return self.step(*batches.at(done))
+        steps = range(done, done + min(most, MOST_STEPS))
+        resident.announce(batches, steps)
+        captured.announce(steps, self.total_steps or 1)
+        for step in steps:
+            losses = self._step(resident.batch._replace(step=step), resident.fetch)
+        return losses
+
+    def _step(self, batch: Batch, fetch: Callable[[], None] | None = None) -> Any:
+        """Every update that is due; the first of them begins by fetching the batch."""
         losses: dict[str, Array] = {}
-        self._rng.begin(step)
-        for number, update in enumerate(self.algorithm.updates):
-            if (step + 1) % update.every:
+        self._rng.begin(batch.step)
+        for update in self.algorithm.updates:
+            if not update.due(batch.step):
                 continue
-            work = functools.partial(self._update, update, batch, total)
+            work = functools.partial(self._update, update, batch, fetch)
             if self._captured is None:
                 outcome = work()
             else:
-                players = [self.players[name] for name in update.players]
-                kind = number, self.algorithm.variant(update, step)
-                outcome = self._captured.run(kind, players, (step, total), work, update.optimizer)
+                variant = self.algorithm.variant(update, batch.step), id(batch.x), fetch is not None
+                outcome = self._captured.run(update, variant, work)
             self.algorithm.see(outcome)
             losses |= outcome.losses
+            fetch = None
         self.steps_done += 1
         return self.algorithm.losses(**losses)
 
-    def _update(self, update: Update, batch: Batch, total: int) -> Outcome:
-        """One update of a step of `total`."""
+    def _update(self, update: Update, batch: Batch, fetch: Callable[[], None] | None) -> Outcome:
+        """One update, of a batch that may have to be fetched before."""
+        if fetch is not None:
+            fetch()
+        total = self.total_steps or 1
         outcome = self.evaluate(update, batch)
         for name in update.players:
             self.players[name].apply(batch.step, total, outcome.caches[name], update.optimizer)

@@ -1,7 +1,11 @@
 """CUDA from the command line, on a machine that need not have a GPU."""
 
 from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
 from command_line import SMALL, CommandLine
 from strict_device import StrictRuntime
@@ -9,6 +13,9 @@ from strict_device import StrictRuntime
 import kernels
 from kernels.cuda import CudaOps
 from kernels.cuda.emulator import why_not
+from minigan.training.checkpoint import load
+from minigan.training.pictures import Pictures
+from minigan.training.run_dir import RunDirectory
 
 
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
@@ -56,3 +63,28 @@ def test_a_whole_run_reads_no_device_by_accident(
     flags = ("--backend", "strict", "--steps", 4, "--log-every", 1, *SMALL, *capture)
     code, out, _ = minigan("train", "mlp", *flags, "--out", "run")
     assert (code, out.startswith("Done: run/samples")) == (0, True)
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_a_captured_run_leaves_what_an_eager_one_leaves(
+    minigan: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Metrics, measurements and weights; the data set is on the device, and steps come in bundles."""
+    monkeypatch.setitem(kernels.BACKENDS, "strict", partial(CudaOps, StrictRuntime()))
+    monkeypatch.setattr("minigan.training.session.Pictures", MagicMock(Pictures))
+    intervals = ("--log-every", 3, "--health-every", 4, "--sample-every", 0, "--checkpoint-every", 5)
+    for name, capture in (("eager", ()), ("captured", ("--capture",))):
+        flags = ("--backend", "strict", "--steps", 9, *SMALL, *intervals, *capture)
+        assert minigan("train", "mlp", *flags, "--out", tmp_path / name).code == 0
+    eager, captured = (RunDirectory.open(tmp_path / name) for name in ("eager", "captured"))
+    assert without_rates(captured.metrics.read()) == without_rates(eager.metrics.read())
+    assert captured.health.read() == eager.health.read()
+    for step in (5, 9):
+        found, wanted = (load(run.checkpoints / f"step_{step:07}.safetensors") for run in (captured, eager))
+        assert found.extra == wanted.extra
+        for path, tensor in found.tensors.items():
+            np.testing.assert_array_equal(tensor, wanted.tensors[path], err_msg=path)
+
+
+def without_rates(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in record.items() if key != "images_per_second"} for record in records]

@@ -53,6 +53,8 @@ class TestRefused:
             ops.matmul(device, np.ones((2, 2), np.float32))
         with pytest.raises(TypeError, match=r"^gather_rows: labels are an array int64 \(3,\) in the host's memory"):
             ops.gather_rows(device, np.zeros(3, np.int64))
+        with pytest.raises(TypeError, match=r"^gather_samples: data is an array uint8 \(2, 3\) in the host's memory"):
+            ops.gather_samples(np.zeros((2, 3), np.uint8), device)
 
     def test_what_is_no_array(self, ops: Ops):
         with pytest.raises(TypeError, match=r"^sum: x is a list, expected an array of float32$"):
@@ -83,6 +85,9 @@ def test_labels_out_of_range_give_nan(ops: Ops):
     labels = ops.to_device(np.array([0, 2, -1]))
     rows = ops.to_host(ops.gather_rows(ops.to_device(np.ones((2, 3), np.float32)), labels))
     assert np.isnan(rows).all(1).tolist() == [False, True, True]
+    samples = ops.to_host(ops.gather_samples(ops.to_device(np.full((2, 3), 255, np.uint8)), labels))
+    assert np.isnan(samples).all(1).tolist() == [False, True, True]
+    assert ops.to_host(ops.gather_samples(ops.to_device(np.arange(2)), labels)).tolist() == [0, -1, -1]
     value, gradient = ops.softmax_cross_entropy(ops.to_device(np.ones((3, 2), np.float32)), labels)
     assert np.isnan(ops.to_host(value))
     assert np.isnan(ops.to_host(gradient)).all(1).tolist() == [False, True, True]

@@ -106,6 +106,13 @@ CASES = {
         lambda ops, a: ops.gather_rows(a(4, 3), np.eye(4, dtype=int)), "(N,)", "(4, 4)", error=TypeError
     ),
     "gather_rows table": Case(lambda ops, a: ops.gather_rows(a(4, 3, 2), np.array([0])), "(K, F)", "(4, 3, 2)"),
+    "gather_samples index": Case(lambda ops, a: ops.gather_samples(a(4, 3), np.array([4])), "from 4 to 4", "[0, 4)"),
+    "gather_samples dtype": Case(
+        lambda ops, _: ops.gather_samples(np.zeros((4, 3), np.int16), np.array([0])), "uint8", "int16", error=TypeError
+    ),
+    "gather_samples of nothing": Case(
+        lambda ops, _: ops.gather_samples(np.zeros((), np.uint8), np.array([0])), "(K, ...)", "()"
+    ),
     "scatter_add_rows": Case(
         lambda ops, a: ops.scatter_add_rows(a(4, 3), np.array([0, 1]), a(3, 3)), "(3, 3)", "(2,)", "(4, 3)"
     ),

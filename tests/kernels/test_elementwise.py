@@ -104,6 +104,22 @@ def test_gather_and_scatter_are_adjoint(new_ops, labels: list[int], seed: int):
     assert set(np.flatnonzero((dw != before).any(1))) <= set(labels)
 
 
+@given(rows=st.lists(st.integers(0, 5), min_size=1, max_size=9), shape=SHAPES, seed=seeds())
+def test_samples_of_a_data_set(new_ops, rows: list[int], shape, seed: int):
+    """Pixels as u/127.5 - 1 rounds in the backend's arithmetic; all else as it is."""
+    ops, rng = new_ops(), np.random.default_rng(seed)
+    pixels, index = rng.integers(0, 256, (6, *shape), dtype=np.uint8), np.array(rows)
+    pixels[0], pixels[1] = 0, 255
+    real = ops.dtype.type
+    np.testing.assert_array_equal(ops.gather_samples(pixels, index), pixels[rows] / real(127.5) - real(1))
+    assert ops.gather_samples(pixels, np.array([0, 1])).reshape(2, -1)[:, 0].tolist() == [-1, 1]
+    (numbers_kept,) = numbers(ops, seed, (6, *shape))
+    np.testing.assert_array_equal(ops.gather_samples(numbers_kept, index), numbers_kept[rows])
+    labels = ops.gather_samples(np.arange(10, 16), index)
+    assert labels.dtype == np.int64
+    assert labels.tolist() == [10 + row for row in rows]
+
+
 class TestSoftmaxCrossEntropy:
     def test_against_the_definition(self, ops: Ops):
         (logits,) = numbers(ops, 0, (5, 4))

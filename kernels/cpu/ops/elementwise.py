@@ -81,6 +81,13 @@ class NumbaElementwise(ElementwiseOps):
     def _gather_rows(self, w: Array, index: Array, y: Array) -> None:
         np.take(w, index, axis=0, out=y, mode="clip")  # the contract has checked index; "raise" would copy twice
 
+    def _gather_samples(self, data: Array, index: Array, y: Array) -> None:
+        if data.dtype != np.uint8:
+            np.take(data, index, axis=0, out=y, mode="clip")
+            return
+        np.divide(data[index], 127.5, out=y, dtype=y.dtype)
+        y -= 1
+
     def _scatter_add_rows(self, dw: Array, index: Array, dy: Array) -> None:
         elementwise.scatter_add_rows(flat(dw), index, flat(dy), dw.shape[1])
 

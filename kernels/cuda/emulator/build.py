@@ -166,8 +166,8 @@ def _translation_unit(path: Path, expressions: Sequence[str]) -> str:
 def _engine_key(program: tuple[str, ...]) -> str:
     version = subprocess.run([*program, "--version"], text=True, capture_output=True, check=False)
     if version.returncode:
-        told = version.stderr.splitlines()
-        raise CompilerMissingError(f"{shlex.join(program)} is no compiler: --version fails, {told[0] if told else 'silently'}")
+        told = version.stderr.strip() or "without a word"
+        raise CompilerMissingError(f"{shlex.join(program)} is no compiler: --version fails, {told}")
     sources = [path.read_text(encoding="utf-8") for path in sorted(ENGINE.iterdir()) if path.is_file()]
     return key_of(*program, version.stdout, _cpu(), *OPTIONS, *sources)
 

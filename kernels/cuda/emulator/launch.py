@@ -64,6 +64,10 @@ class EmulatorRuntime(Runtime):
         """Host memory."""
         return guarded_bytes(nbytes, self.guard) if self.guard else aligned_bytes(nbytes)
 
+    def free_bytes(self) -> int:
+        """Of the host's memory."""
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
     def workspace(self) -> Workspace:
         """A workspace; with guards each of its buffers has its own."""
         return GuardedWorkspace(self.guard) if self.guard else Workspace(self.allocate)

@@ -35,7 +35,11 @@ BY_REAL_AND_INDEX = {"move.cu": ("gather_rows", "scatter_add_rows"), "cross_entr
 
 BY_INDEX = {"elementwise.cu": ("fill",)}
 
-PLAIN = {"updates.cu": ("set_now",), "random.cu": ("set_step",)}
+BY_SAMPLE = {"move.cu": ("gather_samples",)}
+SAMPLES = (*(f"{real}, {kept}" for real in REALS for kept in ("unsigned char", real)), "long long, long long")
+"""What a batch is made of, and how the data set keeps it: pixels as bytes."""
+
+PLAIN = {"updates.cu": ("set_now",), "random.cu": ("set_step",), "tape.cu": ("next_row",)}
 
 
 def _rows(kernels: Mapping[str, tuple[str, ...]], arguments: Sequence[str]) -> tuple[Instance, ...]:
@@ -50,6 +54,7 @@ def _rows(kernels: Mapping[str, tuple[str, ...]], arguments: Sequence[str]) -> t
 OPERATIONS = (
     *_rows(BY_REAL, [f"<{real}>" for real in REALS]),
     *_rows(BY_REAL_AND_INDEX, [f"<{real}, {index}>" for real in REALS for index in INDICES]),
+    *_rows(BY_SAMPLE, [f"<{sample}>" for sample in SAMPLES]),
     *_rows(BY_INDEX, [f"<{index}>" for index in INDICES]),
     *_rows(PLAIN, [""]),
 )

@@ -5,7 +5,7 @@ from shapes alone where the order of a sum depends on them.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,18 @@ from ...types import Array
 from ...workspace import Workspace
 from ..instances.operations import THREADS
 from ..runtime import Argument, Dimensions, Runtime
+from .tape import Tape
 
 WARP = 32
 
 BLOCKS = 1024
 """Blocks of an element-wise launch at most, enough to fill a large GPU; longer arrays are walked in several strides."""
 
-NOW_BYTES, STEP_BYTES = 16, 4
+NOW_BYTES, STEP_BYTES = 16, 8
 """Of the numbers that change from step to step and lie in device memory."""
+
+MOST_UPDATES = 1024
+"""Updates whose numbers may be set at once."""
 
 REALS = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 INDICES = {np.dtype(np.int32): "int", np.dtype(np.int64): "long long"}
@@ -54,8 +58,10 @@ class DeviceOps(OpsBase):
         """Numbers as the kernels' element type."""
         memory = runtime.allocate(NOW_BYTES + STEP_BYTES)
         self._now = memory[:NOW_BYTES].view(np.float64)
-        self._step = memory[NOW_BYTES:].view(np.uint32)
+        self._step = memory[NOW_BYTES:].view(np.uint32)[:1]  # kernels read the lower half
         self._step_there: int | None = None
+        self._numbers_row = memory.view(np.uint64)
+        self._numbers: Tape | None = None
 
     def allocate(self, nbytes: int) -> Array:
         """Bytes of device memory."""
@@ -81,10 +87,29 @@ class DeviceOps(OpsBase):
         graph = self.runtime.capture(lambda: results.append(work()))
         return graph.launch, results[0]
 
-    def set_numbers(self, lr: float, count: int) -> None:
-        """Write them into device memory."""
-        self.now_on_device(lr, count)
-        self.step_on_device()
+    def free_bytes(self) -> int:
+        """Of the device's memory."""
+        return self.runtime.free_bytes()
+
+    def tape(self, row: Array, most: int) -> Tape:
+        """See `Tape`."""
+        return Tape(self.runtime, row, most)
+
+    def set_numbers(self, numbers: Sequence[tuple[float, int, int]]) -> None:
+        """Write them into device memory, one row for each update."""
+        if self._numbers is None:
+            self._numbers = Tape(self.runtime, self._numbers_row, MOST_UPDATES)
+        rows = np.empty((len(numbers), self._numbers_row.size), np.uint64)
+        if numbers:
+            lr, count, step = zip(*numbers, strict=True)
+            rows[:, 0], rows[:, 1] = (np.array(column, np.float64).view(np.uint64) for column in (lr, count))
+            rows[:, 2] = step
+        self._numbers.write(rows)
+
+    def next_numbers(self) -> None:
+        """One launch."""
+        assert self._numbers is not None, "next_numbers before set_numbers"
+        self._numbers.next()
 
     def now_on_device(self, lr: float, count: int) -> Array:
         """{learning rate, count of updates} in device memory, where the optimizers' kernels read them."""
@@ -94,7 +119,8 @@ class DeviceOps(OpsBase):
 
     def step_on_device(self) -> Array:
         """The step that random numbers belong to, in device memory."""
-        if self._step_there != self.rng.step and not self.runtime.capturing:
+        known = self._step_there == self.rng.step and self._numbers is None  # which would change it unseen
+        if not known and not self.runtime.capturing:
             self.runtime.function("random.cu", "set_step")((1,), (1,), (self._step, np.uint32(self.rng.step)))
             self._step_there = self.rng.step
         return self._step

@@ -20,6 +20,9 @@ WORDS = 4
 
 FILLABLE = REALS | INDICES
 
+SAMPLES = FILLABLE | {np.dtype(np.uint8): "unsigned char"}
+"""What data sets may hold."""
+
 
 class CudaElementwise(DeviceOps, ElementwiseOps):
     """Activations and their derivatives, arithmetic, reductions, concatenation, table look-up, random numbers."""
@@ -105,6 +108,16 @@ class CudaElementwise(DeviceOps, ElementwiseOps):
         if y.size:
             arguments = w, np.int32(len(w)), index, y, np.int64(y.size), np.int32(w.shape[1])
             self.launch_labelled(blocks_for(y.size), "move.cu", "gather_rows", kind, *arguments)
+
+    def _gather_samples(self, data: Array, index: Array, y: Array) -> None:
+        """Labels have one type of index: they are the data here."""
+        _, index = self.labels(index)
+        if index.dtype != np.int64:
+            index = index.astype(np.int64)
+        if y.size:
+            gather = self.runtime.function("move.cu", f"gather_samples<{SAMPLES[y.dtype]}, {SAMPLES[data.dtype]}>")
+            arguments = data, np.int64(len(data)), index, y, np.int64(y.size), np.int64(size_of(data))
+            gather(blocks_for(y.size), (THREADS,), arguments)
 
     def _scatter_add_rows(self, dw: Array, index: Array, dy: Array) -> None:
         kind, index = self.labels(index)

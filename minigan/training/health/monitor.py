@@ -45,7 +45,12 @@ class HealthMonitor:
     @property
     def due(self) -> bool:
         """Whether the trainer's next step is to be measured."""
-        return self._every > 0 and (self.trainer.steps_done + 1) % self._every == 0
+        return self.steps_before == 0
+
+    @property
+    def steps_before(self) -> int | None:
+        """Steps before the next one that is to be measured; None if none is."""
+        return -(self.trainer.steps_done + 1) % self._every if self._every else None
 
     def recall(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Take in what was measured before the run was interrupted."""

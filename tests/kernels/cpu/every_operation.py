@@ -88,6 +88,8 @@ def elementwise(new: Maker) -> Iterator[Case]:
     yield "concat", {"arrays": [new(1031, 37), new(7, 37)], "axis": 0}
     yield "split", {"x": new(*IMAGE), "sizes": (5, 32)}
     yield "gather_rows", {"w": new(11, 519), "index": new.below(11, 301)}
+    for data in (new(11, 519), new.below(256, 11, 519).astype(np.uint8), new.below(9, 11)):
+        yield "gather_samples", {"data": data, "index": new.below(11, 301)}
     yield "scatter_add_rows", {"dw": new(11, 519), "index": new.below(11, 301), "dy": new(301, 519)}
     yield "softmax_cross_entropy", {"logits": new(1031, 11), "labels": new.below(11, 1031)}
     yield "random_normal", {"shape": (VECTOR,), "use": Use.SAMPLE}
