@@ -10,7 +10,8 @@ stride 2. A transform of a tile takes n_v n_h (n_v + n_h) multiply-adds a channe
 
 What lies between the transforms is larger than the images: for 64 of 14 x 14 x 64 with 128 filters U takes 4.4 MB, Z
 2.4, the lines of dx 5.2. A pass is what is computed before the next begins, in the same memory, which then is still in
-the third-level cache: for y and dw some tiles of one kind, for dx, where all kinds add to the same pixels, one phase.
+the third-level cache. It takes some tiles of one kind. For dx, where all kinds add to the same pixels, there is one
+pass: a phase of dx at a time would need less memory, but reads Z as often as there are phases, and is no faster.
 """
 
 from ..types import Array
@@ -46,12 +47,10 @@ def input_grad(
 ) -> None:
     """dx = f(conv2d_input_grad(dy, w) + bias); w as it is, Z has `Plan.all_z_size` numbers, the lines `Plan.x_size`."""
     g = plan.geometry
-    panels = g.channels // tile_width(dx)
     for kind in plan.kinds:
         fork(gradients_of_image, g.images, (plan, kind, 0, g.images, dy, z, kind[Z_AT], scratch.tile))
-    for phase in range(g.stride_v * g.stride_h):
-        fork(input_grad_line, plan.lines.shape[0] * panels, (plan, phase, z, w, lines, scratch))
-        fork(input_grad_of_image, g.images, (plan, phase, lines, bias, slope, dx, scratch.image))
+    fork(input_grad_line, plan.lines.shape[0] * (g.patch // tile_width(dx)), (plan, z, w, lines, scratch))
+    fork(input_grad_of_image, g.images * g.stride_v * g.stride_h, (plan, lines, bias, slope, dx, scratch.image))
 
 
 @parallel_kernel

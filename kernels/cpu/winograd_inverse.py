@@ -39,17 +39,19 @@ def output_of_image(
 
 @kernel
 def input_grad_of_image(
-    n: int, plan: Plan, phase: int, lines: Array, bias: Array, slope: float, dx: Array, images: Array
+    item: int, plan: Plan, lines: Array, bias: Array, slope: float, dx: Array, images: Array
 ) -> None:
-    """A phase of image n of dx (N, H, W, C): f(B lines + bias). It is put together with its border in `images`."""
+    """A phase of an image of dx (N, H, W, C): f(B lines + bias). It is put together with its border in `images`."""
     g, image, run = plan.geometry, images[numba.get_thread_id()], tile_width(dx)
+    phases = g.stride_v * g.stride_h
+    n, phase = item // phases, item % phases
     clear_run(image, 0, g.height * g.width * g.channels)
     for kind in plan.kinds:
-        n_v, n_h, distance = kind[N_V], kind[N_H], distance_of(g.images * kind[TILES], plan.x_row, dx.itemsize)
+        n_v, n_h, distance = kind[N_V], kind[N_H], distance_of(g.images * kind[TILES], plan.u_row, dx.itemsize)
         for t in range(kind[TILES]):
             top, left = plan.tiles[kind[FIRST_TILE] + t, 0], plan.tiles[kind[FIRST_TILE] + t, 1]
             for j in range(n_h):
-                source = kind[X_AT] + j * distance + (n * kind[TILES] + t) * plan.x_row
+                source = kind[X_AT] + j * distance + (n * kind[TILES] + t) * plan.u_row + phase * g.channels
                 add_matrix(
                     plan.tables, matrix(0, kind[M_V], B), n_v, n_v, lines, source, n_h * distance, run,
                     image, (top * g.width + left + j) * g.channels, g.width * g.channels, run, g.channels // run,

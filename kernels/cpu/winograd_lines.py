@@ -5,7 +5,7 @@ multiplies the n_h points of the line and undoes the horizontal transform at onc
 stored as a whole.
 
     forward          lines of y   (m_h, tiles, O)      = (U_i V_i) A          K summed
-    input gradient   lines of dx  (n_h, tiles, C)      = (Z_i V_i^T) B^T      O summed
+    input gradient   lines of dx  (n_h, tiles, K)      = (Z_i V_i^T) B^T      O summed
     weight gradient  lines of dw  (taps, K, O)         = (U_i^T Z_i) G        tiles summed
 
 `winograd_inverse.py` sums the lines over i, each with its weight in the vertical transform. W = numbers of a
@@ -79,24 +79,24 @@ def forward_line(
 
 
 @kernel
-def input_grad_line(item: int, plan: Plan, phase: int, z: Array, w: Array, out: Array, scratch: Scratch) -> None:
-    """A line of a phase of dx for W channels from Z and w."""
+def input_grad_line(item: int, plan: Plan, z: Array, w: Array, out: Array, scratch: Scratch) -> None:
+    """A line of dx for W channels of a phase from Z and w."""
     g, run, slot = plan.geometry, tile_width(z), numba.get_thread_id()
     v, panels, products, middle = scratch.v[slot], scratch.panels[slot], scratch.products[slot], scratch.middle[slot]
-    number, i, first, end = plan.lines[item // (g.channels // run)]
-    c, kind, rows = item % (g.channels // run) * run, plan.kinds[number], end - first
+    number, i, first, end = plan.lines[item // (g.patch // run)]
+    k, kind, rows = item % (g.patch // run) * run, plan.kinds[number], end - first
     m_h, n_h, in_batch = kind[M_H], kind[N_H], g.images * kind[TILES]
     whole = (rows + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS
-    entry = g.channels * g.filters
-    transform_weights(i, plan, kind, phase, w, entry, c * g.filters, g.filters, v, 0, run * g.filters, middle)
+    phase, start, entry = k // g.channels, k % g.channels * g.filters, g.channels * g.filters
+    transform_weights(i, plan, kind, phase, w, entry, start, g.filters, v, 0, run * g.filters, middle)
     for j in range(n_h):
         pack_column_rows(v, j * run * g.filters, g.filters, g.filters, run, panels, j * g.filters * run)
-    from_, to = distance_of(in_batch, plan.z_row, z.itemsize), distance_of(in_batch, plan.x_row, z.itemsize)
+    from_, to = distance_of(in_batch, plan.z_row, z.itemsize), distance_of(in_batch, plan.u_row, z.itemsize)
     start = kind[Z_AT] + i * n_h * from_ + first * plan.z_row
     multiply_points(n_h, rows, g.filters, z, start, plan.z_row, from_, scratch.table[slot], panels, products)
     apply_matrix(
         plan.tables, matrix(1, m_h, B), n_h, n_h, products, 0, whole * run, run,
-        out, kind[X_AT] + i * n_h * to + first * plan.x_row + c, to, plan.x_row, rows,
+        out, kind[X_AT] + i * n_h * to + first * plan.u_row + k, to, plan.u_row, rows,
     )  # fmt: skip
 
 

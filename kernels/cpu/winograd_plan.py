@@ -105,14 +105,13 @@ class Plan(NamedTuple):
     passes: Array  # (passes, 3): kind, first image, images
     lines: Array  # (lines, 4), for the input gradient: kind, vertical point, first and end tile
     tables: Array  # (2 axes, LARGEST_TILE + 1, 6, ORDER*ORDER) flat: for each m the matrices B^T, B, A^T, A, G, G^T
-    u_row: int  # from a tile to the next in U
-    x_row: int  # in the lines of dx, which are those of one phase
+    u_row: int  # from a tile to the next in U and in the lines of dx
     z_row: int  # in Z and in the lines of y
     u_size: int  # numbers that a pass stores, at most: U, Z, the lines of y and of dw
     z_size: int
     y_size: int
     w_size: int
-    all_z_size: int  # numbers that an input gradient stores: Z of all tiles, the lines of a phase of dx
+    all_z_size: int  # numbers that an input gradient stores: Z of all tiles, the lines of dx
     x_size: int
 
 
@@ -149,7 +148,7 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
         stride[0] * stride[1] * c,
         size[0],
     )
-    u_row, x_row, z_row = (row_stride(columns, dtype.itemsize) for columns in (k, c, o))
+    u_row, z_row = row_stride(k, dtype.itemsize), row_stride(o, dtype.itemsize)
     kinds: list[Kind] = []
     tiles: list[Pair] = []
     passes: list[tuple[int, int, int]] = []
@@ -167,7 +166,7 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
         in_batch = len(corners) * images
         lines += [(len(kinds), i, *block) for i in range(n_v) for block in _parts(in_batch, BLOCK_TILES)]
         kinds.append(Kind(m_v, m_h, n_v, n_h, len(tiles), len(corners), *of_all))
-        of_all += [n_v * n_h * apart(in_batch, row, dtype.itemsize) for row in (z_row, x_row)]
+        of_all += [n_v * n_h * apart(in_batch, row, dtype.itemsize) for row in (z_row, u_row)]
         tiles += corners
     reach_v = max(top + kind.n_v for kind in kinds for top, _ in tiles[kind.first_tile :][: kind.tiles])
     reach_h = max(left + kind.n_h for kind in kinds for _, left in tiles[kind.first_tile :][: kind.tiles])
@@ -185,7 +184,6 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
         np.array(lines, np.int64),
         tables.ravel(),
         u_row,
-        x_row,
         z_row,
         *map(int, of_pass),
         *map(int, of_all),
