@@ -45,7 +45,10 @@ def forward(
 def input_grad(
     plan: Plan, dy: Array, w: Array, bias: Array, slope: float, dx: Array, z: Array, lines: Array, scratch: Scratch
 ) -> None:
-    """dx = f(conv2d_input_grad(dy, w) + bias); w as it is, Z has `Plan.all_z_size` numbers, the lines `Plan.x_size`."""
+    """dx = f(conv2d_input_grad(dy, w) + bias); w in panels (C/W, KH, KW, O, W).
+
+    Z has `Plan.all_z_size` numbers, the lines `Plan.x_size`.
+    """
     g = plan.geometry
     for kind in plan.kinds:
         fork(gradients_of_image, g.images, (plan, kind, 0, g.images, dy, z, kind[Z_AT], scratch.tile))

@@ -17,7 +17,6 @@ import numba
 from ..types import Array
 from .jit import kernel
 from .microkernel import TILE_ROWS, multiply_panels, multiply_rows, tile_width
-from .packing import pack_column_rows
 from .small_matrix import apply_matrix
 from .vector import copy_run
 from .winograd_plan import AT, BLOCK_TILES, GT, M_H, N_H, TILES, X_AT, Z_AT, B, Plan
@@ -80,17 +79,16 @@ def forward_line(
 
 @kernel
 def input_grad_line(item: int, plan: Plan, z: Array, w: Array, out: Array, scratch: Scratch) -> None:
-    """A line of dx for W channels of a phase from Z and w."""
+    """A line of dx for W channels of a phase from Z and w in panels."""
     g, run, slot = plan.geometry, tile_width(z), numba.get_thread_id()
-    v, panels, products, middle = scratch.v[slot], scratch.panels[slot], scratch.products[slot], scratch.middle[slot]
+    panels, products, middle = scratch.panels[slot], scratch.products[slot], scratch.middle[slot]
     number, i, first, end = plan.lines[item // (g.patch // run)]
     k, kind, rows = item % (g.patch // run) * run, plan.kinds[number], end - first
     m_h, n_h, in_batch = kind[M_H], kind[N_H], g.images * kind[TILES]
     whole = (rows + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS
-    phase, start, entry = k // g.channels, k % g.channels * g.filters, g.channels * g.filters
-    transform_weights(i, plan, kind, phase, w, entry, start, g.filters, v, 0, run * g.filters, middle)
-    for j in range(n_h):
-        pack_column_rows(v, j * run * g.filters, g.filters, g.filters, run, panels, j * g.filters * run)
+    phase, entry, taps = k // g.channels, g.filters * run, g.kernel_v * g.kernel_h
+    start = entry * taps * (k % g.channels // run)
+    transform_weights(i, plan, kind, phase, w, entry, start, g.filters, panels, 0, g.filters * run, middle)
     from_, to = distance_of(in_batch, plan.z_row, z.itemsize), distance_of(in_batch, plan.u_row, z.itemsize)
     start = kind[Z_AT] + i * n_h * from_ + first * plan.z_row
     multiply_points(n_h, rows, g.filters, z, start, plan.z_row, from_, scratch.table[slot], panels, products)

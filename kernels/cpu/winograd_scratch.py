@@ -10,7 +10,6 @@ class Scratch(NamedTuple):
 
     tile: Array  # a tile of x or dy after the vertical transform
     image: Array  # a phase of dx
-    v: Array  # W rows of a line of V
     panels: Array  # the panels of V that a line is multiplied by
     middle: Array  # a part of w after the vertical transform
     products: Array

@@ -37,16 +37,16 @@ class Winograd:
     def input_grad(self, dy: Array, w: Array, bias: Array, slope: float, dx: Array) -> None:
         """dx = f(conv2d_input_grad(dy, w) + bias)."""
         plan, g = self.plan, self.plan.geometry
-        z, lines = self.ops.empty((plan.all_z_size,)), self.ops.empty((plan.x_size,))
+        z, lines, panels = (self.ops.empty((size,)) for size in (plan.all_z_size, plan.x_size, w.size))
+        pack_weights(flat(w), np.arange(w.shape[0] * w.shape[1]), g.filters, g.channels, True, panels)
         scratch = self._scratch(
             tile=ORDER * ORDER * g.filters,
             image=g.height * g.width * g.channels,
-            v=ORDER * self.run * g.filters,
             panels=ORDER * g.filters * self.run,
             middle=MOST_TAPS * self.run * g.filters,
             rows=int((plan.lines[:, 3] - plan.lines[:, 2]).max()),
         )
-        winograd.input_grad(plan, flat(dy), flat(w), bias, slope, flat(dx), z, lines, scratch)
+        winograd.input_grad(plan, flat(dy), panels, bias, slope, flat(dx), z, lines, scratch)
 
     def weight_grad(self, x: Array, dy: Array, dw: Array, accumulate: bool) -> None:
         """dw (+)= conv2d_weight_grad(x, dy)."""
@@ -63,7 +63,6 @@ class Winograd:
         self,
         tile: int,
         image: int = 0,
-        v: int = 0,
         panels: int = 0,
         middle: int = 0,
         products: int = 0,
@@ -75,7 +74,6 @@ class Winograd:
         return Scratch(
             tile=for_each_thread(self.ops, tile),
             image=for_each_thread(self.ops, image),
-            v=for_each_thread(self.ops, v),
             panels=for_each_thread(self.ops, panels),
             middle=for_each_thread(self.ops, middle),
             products=for_each_thread(self.ops, products or ORDER * whole * self.run),
