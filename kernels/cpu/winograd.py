@@ -10,8 +10,8 @@ stride 2. A transform of a tile takes n_v n_h (n_v + n_h) multiply-adds a channe
 
 What lies between the transforms is larger than the images: for 64 of 14 x 14 x 64 with 128 filters U takes 4.4 MB, Z
 2.4, the lines of dx 5.2. A pass is what is computed before the next begins, in the same memory, which then is still in
-the third-level cache. It takes some tiles of one kind. For dx, where all kinds add to the same pixels, there is one
-pass: a phase of dx at a time would need less memory, but reads Z as often as there are phases, and is no faster.
+the third-level cache. It takes some images' tiles of one kind; for dx, where all kinds add to the same pixels, of all.
+A phase of dx at a time would need a quarter of the memory, but reads Z as often as there are phases: it is no faster.
 """
 
 from ..types import Array
@@ -47,13 +47,16 @@ def input_grad(
 ) -> None:
     """dx = f(conv2d_input_grad(dy, w) + bias); w in panels (C/W, KH, KW, O, W).
 
-    Z has `Plan.all_z_size` numbers, the lines `Plan.x_size`.
+    Z has `Plan.group_z_size` numbers, the lines `Plan.x_size`.
     """
     g = plan.geometry
-    for kind in plan.kinds:
-        fork(gradients_of_image, g.images, (plan, kind, 0, g.images, dy, z, kind[Z_AT], scratch.tile))
-    fork(input_grad_line, plan.lines.shape[0] * (g.patch // tile_width(dx)), (plan, z, w, lines, scratch))
-    fork(input_grad_of_image, g.images * g.stride_v * g.stride_h, (plan, lines, bias, slope, dx, scratch.image))
+    items = plan.lines.shape[0] * (g.patch // tile_width(dx))
+    for first, images in plan.groups:
+        for kind in plan.kinds:
+            fork(gradients_of_image, images, (plan, kind, first, images, dy, z, kind[Z_AT], scratch.tile))
+        fork(input_grad_line, items, (plan, images, z, w, lines, scratch))
+        phases = images * g.stride_v * g.stride_h
+        fork(input_grad_of_image, phases, (plan, first, images, lines, bias, slope, dx, scratch.image))
 
 
 @parallel_kernel

@@ -39,15 +39,26 @@ def output_of_image(
 
 @kernel
 def input_grad_of_image(
-    item: int, plan: Plan, lines: Array, bias: Array, slope: float, dx: Array, images: Array
+    item: int,
+    plan: Plan,
+    first: int,
+    images: int,
+    lines: Array,
+    bias: Array,
+    slope: float,
+    dx: Array,
+    scratch: Array,
 ) -> None:
-    """A phase of an image of dx (N, H, W, C): f(B lines + bias). It is put together with its border in `images`."""
-    g, image, run = plan.geometry, images[numba.get_thread_id()], tile_width(dx)
+    """A phase of an image of the group, from `first` on, of dx (N, H, W, C): f(B lines + bias).
+
+    It is put together with its border in `scratch`.
+    """
+    g, image, run = plan.geometry, scratch[numba.get_thread_id()], tile_width(dx)
     phases = g.stride_v * g.stride_h
     n, phase = item // phases, item % phases
     clear_run(image, 0, g.height * g.width * g.channels)
     for kind in plan.kinds:
-        n_v, n_h, distance = kind[N_V], kind[N_H], distance_of(g.images * kind[TILES], plan.u_row, dx.itemsize)
+        n_v, n_h, distance = kind[N_V], kind[N_H], distance_of(images * kind[TILES], plan.u_row, dx.itemsize)
         for t in range(kind[TILES]):
             top, left = plan.tiles[kind[FIRST_TILE] + t, 0], plan.tiles[kind[FIRST_TILE] + t, 1]
             for j in range(n_h):
@@ -62,7 +73,7 @@ def input_grad_of_image(
             for j in range(g.width):
                 column = j * g.stride_h + phase % g.stride_h - g.before_h
                 if 0 <= column < g.size_h:
-                    at = ((n * g.size_v + row) * g.size_h + column) * g.channels
+                    at = (((first + n) * g.size_v + row) * g.size_h + column) * g.channels
                     copy_run(image, (i * g.width + j) * g.channels, dx, at, g.channels)
                     if bias.size or slope != 1:
                         finish(dx, at, g.channels, bias, 0, slope)

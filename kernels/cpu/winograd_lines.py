@@ -19,7 +19,7 @@ from .jit import kernel
 from .microkernel import TILE_ROWS, multiply_panels, multiply_rows, tile_width
 from .small_matrix import apply_matrix
 from .vector import copy_run
-from .winograd_plan import AT, BLOCK_TILES, GT, M_H, N_H, TILES, X_AT, Z_AT, B, Plan
+from .winograd_plan import AT, GT, M_H, MOST_TILES, N_H, TILES, X_AT, Z_AT, B, Plan
 from .winograd_scratch import Scratch
 from .winograd_transforms import distance_of, matrix, transform_weights
 
@@ -78,23 +78,23 @@ def forward_line(
 
 
 @kernel
-def input_grad_line(item: int, plan: Plan, z: Array, w: Array, out: Array, scratch: Scratch) -> None:
+def input_grad_line(item: int, plan: Plan, images: int, z: Array, w: Array, out: Array, scratch: Scratch) -> None:
     """A line of dx for W channels of a phase from Z and w in panels."""
     g, run, slot = plan.geometry, tile_width(z), numba.get_thread_id()
     panels, products, middle = scratch.panels[slot], scratch.products[slot], scratch.middle[slot]
-    number, i, first, end = plan.lines[item // (g.patch // run)]
-    k, kind, rows = item % (g.patch // run) * run, plan.kinds[number], end - first
-    m_h, n_h, in_batch = kind[M_H], kind[N_H], g.images * kind[TILES]
+    number, i = plan.lines[item // (g.patch // run)]
+    k, kind = item % (g.patch // run) * run, plan.kinds[number]
+    m_h, n_h, rows = kind[M_H], kind[N_H], images * kind[TILES]
     whole = (rows + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS
     phase, entry, taps = k // g.channels, g.filters * run, g.kernel_v * g.kernel_h
     start = entry * taps * (k % g.channels // run)
     transform_weights(i, plan, kind, phase, w, entry, start, g.filters, panels, 0, g.filters * run, middle)
-    from_, to = distance_of(in_batch, plan.z_row, z.itemsize), distance_of(in_batch, plan.u_row, z.itemsize)
-    start = kind[Z_AT] + i * n_h * from_ + first * plan.z_row
+    from_, to = distance_of(rows, plan.z_row, z.itemsize), distance_of(rows, plan.u_row, z.itemsize)
+    start = kind[Z_AT] + i * n_h * from_
     multiply_points(n_h, rows, g.filters, z, start, plan.z_row, from_, scratch.table[slot], panels, products)
     apply_matrix(
         plan.tables, matrix(1, m_h, B), n_h, n_h, products, 0, whole * run, run,
-        out, kind[X_AT] + i * n_h * to + first * plan.u_row + k, to, plan.u_row, rows,
+        out, kind[X_AT] + i * n_h * to + k, to, plan.u_row, rows,
     )  # fmt: skip
 
 
@@ -110,8 +110,8 @@ def weight_grad_line(
     i, k = item // blocks, item % blocks * BLOCK_ROWS
     rows = min(BLOCK_ROWS, g.patch - k)
     u_apart, z_apart = distance_of(tiles, plan.u_row, u.itemsize), distance_of(tiles, plan.z_row, u.itemsize)
-    for first in range(0, tiles, BLOCK_TILES):
-        depth = min(BLOCK_TILES, tiles - first)
+    for first in range(0, tiles, MOST_TILES):
+        depth = min(MOST_TILES, tiles - first)
         for j in range(n_h):
             for t in range(depth):
                 copy_run(u, (i * n_h + j) * u_apart + (first + t) * plan.u_row + k, block, t * BLOCK_ROWS, rows)

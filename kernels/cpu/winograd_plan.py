@@ -19,7 +19,7 @@ would make that 2e-4 at best. 7 outputs of 2 taps are 8 x 8 points in one tile a
 """
 
 from functools import cache, lru_cache
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -88,7 +88,7 @@ class Kind(NamedTuple):
     n_h: int
     first_tile: int  # in `Plan.tiles`
     tiles: int  # in an image
-    z_at: int  # where its part begins of what an input gradient stores of all tiles: Z, and the lines of dx
+    z_at: int  # where its part begins of what a group stores: Z, and the lines of dx
     x_at: int
 
 
@@ -103,7 +103,8 @@ class Plan(NamedTuple):
     kinds: Array  # (kinds, fields of Kind)
     tiles: Array  # (tiles of an image, 2): first output row and column
     passes: Array  # (passes, 3): kind, first image, images
-    lines: Array  # (lines, 4), for the input gradient: kind, vertical point, first and end tile
+    groups: Array  # (groups, 2), passes of all kinds together: first image, images
+    lines: Array  # (lines, 2): kind, vertical point
     tables: Array  # (2 axes, LARGEST_TILE + 1, 6, ORDER*ORDER) flat: for each m the matrices B^T, B, A^T, A, G, G^T
     u_row: int  # from a tile to the next in U and in the lines of dx
     z_row: int  # in Z and in the lines of y
@@ -111,17 +112,24 @@ class Plan(NamedTuple):
     z_size: int
     y_size: int
     w_size: int
-    all_z_size: int  # numbers that an input gradient stores: Z of all tiles, the lines of dx
+    group_z_size: int  # numbers that a group stores, at most: Z, the lines of dx
     x_size: int
 
 
 BT, B, AT, A, G, GT = range(6)
 """Places in `Plan.tables`."""
 
-BLOCK_TILES = 64
-"""Tiles in a pass, and in a line of an input gradient, at most, but for those of a single image: then a line of U for
-them, and the panels it meets, fit the second-level cache. Fewer would have V transformed more often: at 64 rows its
-transform takes an eighth of the time of its products."""
+MOST_TILES, MANY_FILTERS = 128, 256
+
+
+def tiles_of_pass(filters: int) -> int:
+    """Tiles of a kind in a pass at most, but for those of a single image.
+
+    The more tiles, the less the transform of V weighs, a sixth of the products' time at 64 tiles; the fewer, the less
+    of the caches U takes. Passes of 64 tiles are up to 15 % faster with 128 filters and fewer, passes of 128 tiles with
+    256 filters and more.
+    """
+    return MOST_TILES if filters >= MANY_FILTERS else MOST_TILES // 2
 
 
 def row_stride(columns: int, itemsize: int) -> int:
@@ -142,52 +150,59 @@ def apart(rows: int, stride: int, itemsize: int) -> int:
 @lru_cache(maxsize=256)
 def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, dtype: np.dtype) -> Plan:
     """The plan of the convolution of an image batch `size` (N, H, W) to `outputs` (HO, WO)."""
-    (kh, kw, c, o), taps = w_shape, (taps_of(w_shape[0], stride[0]), taps_of(w_shape[1], stride[1]))
-    cuts, k, images = (
-        [cut(length, t) for length, t in zip(outputs, taps, strict=True)],
-        stride[0] * stride[1] * c,
-        size[0],
-    )
+    images, image, (kh, kw, c, o) = size[0], (size[1], size[2]), w_shape
+    taps = taps_of(kh, stride[0]), taps_of(kw, stride[1])
+    cuts = cut(outputs[0], taps[0]), cut(outputs[1], taps[1])
+    kinds, tiles = _kinds(cuts, taps)
+    k = stride[0] * stride[1] * c
     u_row, z_row = row_stride(k, dtype.itemsize), row_stride(o, dtype.itemsize)
-    kinds: list[Kind] = []
-    tiles: list[Pair] = []
-    passes: list[tuple[int, int, int]] = []
-    lines: list[tuple[int, int, int, int]] = []
-    of_pass, of_all = np.zeros(4, np.int64), np.zeros(2, np.int64)
-    for m_v, m_h in product(*(sorted(set(lengths), reverse=True) for lengths in cuts)):
-        n_v, n_h = m_v + taps[0] - 1, m_h + taps[1] - 1
-        corners = list(product(_starts(cuts[0], m_v), _starts(cuts[1], m_h)))
-        blocks = _parts(images, max(1, BLOCK_TILES // len(corners)))
-        passes += [(len(kinds), first, end - first) for first, end in blocks]
-        in_pass = len(corners) * max(end - first for first, end in blocks)
-        u, z = (n_h * apart(in_pass, row, dtype.itemsize) for row in (u_row, z_row))
-        y, w = m_h * apart(in_pass, z_row, dtype.itemsize), taps[1] * k * o
-        of_pass = np.maximum(of_pass, n_v * np.array([u, z, y, w]))
-        in_batch = len(corners) * images
-        lines += [(len(kinds), i, *block) for i in range(n_v) for block in _parts(in_batch, BLOCK_TILES)]
-        kinds.append(Kind(m_v, m_h, n_v, n_h, len(tiles), len(corners), *of_all))
-        of_all += [n_v * n_h * apart(in_batch, row, dtype.itemsize) for row in (z_row, u_row)]
-        tiles += corners
-    reach_v = max(top + kind.n_v for kind in kinds for top, _ in tiles[kind.first_tile :][: kind.tiles])
-    reach_h = max(left + kind.n_h for kind in kinds for _, left in tiles[kind.first_tile :][: kind.tiles])
+
+    most = tiles_of_pass(o)
+    passes = [(number, *part) for number, kind in enumerate(kinds) for part in _parts(images, most // kind.tiles)]
+    of_pass = [0, 0, 0, 0]
+    for number, _, count in passes:
+        m_h, n_v, n_h, in_pass = kinds[number].m_h, kinds[number].n_v, kinds[number].n_h, count * kinds[number].tiles
+        u, z = apart(in_pass, u_row, dtype.itemsize), apart(in_pass, z_row, dtype.itemsize)
+        stored = n_v * n_h * u, n_v * n_h * z, n_v * m_h * z, n_v * taps[1] * k * o
+        of_pass = [max(*pair) for pair in zip(of_pass, stored, strict=True)]
+
+    groups = _parts(images, most // max(kind.tiles for kind in kinds))
+    of_group = [0, 0]
+    for number, kind in enumerate(kinds):
+        kinds[number] = kind._replace(z_at=of_group[0], x_at=of_group[1])
+        in_group = kind.tiles * max(count for _, count in groups)
+        for which, row in enumerate((z_row, u_row)):
+            of_group[which] += kind.n_v * kind.n_h * apart(in_group, row, dtype.itemsize)
+
+    reach = [max(tiles[kind.first_tile + t][axis] + kind[N_V + axis] for kind in kinds for t in range(kind.tiles))
+             for axis in range(2)]  # fmt: skip
     height, width = (
-        max(reach, -(-(length + before) // step))
-        for reach, length, before, step in zip((reach_v, reach_h), size[1:], (pads[0], pads[2]), stride, strict=True)
+        max(reach[axis], -(-(image[axis] + before) // stride[axis])) for axis, before in enumerate((pads[0], pads[2]))
     )
-    geometry = Geometry(images, size[1], size[2], pads[0], pads[2], height, width, c, *outputs, o, kh, kw, *stride, k)
-    tables = np.stack([_tables(lengths, t, dtype) for lengths, t in zip(cuts, taps, strict=True)])
     return Plan(
-        geometry,
+        Geometry(images, *image, pads[0], pads[2], height, width, c, *outputs, o, kh, kw, stride[0], stride[1], k),
         np.array(kinds, np.int64),
         np.array(tiles, np.int64),
         np.array(passes, np.int64),
-        np.array(lines, np.int64),
-        tables.ravel(),
+        np.array(groups, np.int64),
+        np.array([(number, i) for number, kind in enumerate(kinds) for i in range(kind.n_v)], np.int64),
+        np.stack([_tables(lengths, t, dtype) for lengths, t in zip(cuts, taps, strict=True)]).ravel(),
         u_row,
         z_row,
-        *map(int, of_pass),
-        *map(int, of_all),
+        *of_pass,
+        *of_group,
     )
+
+
+def _kinds(cuts: tuple[list[int], list[int]], taps: Pair) -> tuple[list[Kind], list[Pair]]:
+    """The kinds of tiles, not placed yet, and the first output row and column of each tile of an image."""
+    kinds: list[Kind] = []
+    tiles: list[Pair] = []
+    for m_v, m_h in product(*(sorted(set(lengths), reverse=True) for lengths in cuts)):
+        corners = list(product(_starts(cuts[0], m_v), _starts(cuts[1], m_h)))
+        kinds.append(Kind(m_v, m_h, m_v + taps[0] - 1, m_h + taps[1] - 1, len(tiles), len(corners), 0, 0))
+        tiles += corners
+    return kinds, tiles
 
 
 def product_flops(plan: Plan) -> int:
@@ -202,9 +217,10 @@ def taps_of(kernel: int, stride: int) -> int:
 
 
 def _parts(count: int, most: int) -> list[Pair]:
-    """0..count in as few ranges as there can be of at most `most`, all but equal: (first, end) of each."""
-    parts = -(-count // most)
-    return [(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
+    """0..count in as few ranges as there can be of at most `most`, or of 1, all but equal: (first, length) of each."""
+    parts = -(-count // max(1, most))
+    edges = [count * i // parts for i in range(parts + 1)]
+    return [(first, end - first) for first, end in pairwise(edges)]
 
 
 def _starts(lengths: list[int], length: int) -> list[int]:

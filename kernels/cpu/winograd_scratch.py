@@ -14,4 +14,4 @@ class Scratch(NamedTuple):
     middle: Array  # a part of w after the vertical transform
     products: Array
     table: Array  # int64: where the rows of a product begin
-    block: Array  # BLOCK_ROWS columns of U for BLOCK_TILES tiles
+    block: Array  # BLOCK_ROWS columns of U for MOST_TILES tiles

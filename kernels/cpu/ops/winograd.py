@@ -8,7 +8,7 @@ from .. import winograd
 from ..implicit_gemm import pack_weights
 from ..microkernel import TILE_BYTES, TILE_ROWS
 from ..winograd_lines import BLOCK_ROWS
-from ..winograd_plan import BLOCK_TILES, MOST_TAPS, ORDER, TILES, Plan
+from ..winograd_plan import MOST_TAPS, MOST_TILES, ORDER, TILES, Plan
 from ..winograd_scratch import Scratch
 from .flat import flat
 from .scratch import for_each_thread
@@ -37,14 +37,14 @@ class Winograd:
     def input_grad(self, dy: Array, w: Array, bias: Array, slope: float, dx: Array) -> None:
         """dx = f(conv2d_input_grad(dy, w) + bias)."""
         plan, g = self.plan, self.plan.geometry
-        z, lines, panels = (self.ops.empty((size,)) for size in (plan.all_z_size, plan.x_size, w.size))
+        z, lines, panels = (self.ops.empty((size,)) for size in (plan.group_z_size, plan.x_size, w.size))
         pack_weights(flat(w), np.arange(w.shape[0] * w.shape[1]), g.filters, g.channels, True, panels)
         scratch = self._scratch(
             tile=ORDER * ORDER * g.filters,
             image=g.height * g.width * g.channels,
             panels=ORDER * g.filters * self.run,
             middle=MOST_TAPS * self.run * g.filters,
-            rows=int((plan.lines[:, 3] - plan.lines[:, 2]).max()),
+            rows=int(plan.groups[:, 1].max() * plan.kinds[:, TILES].max()),
         )
         winograd.input_grad(plan, flat(dy), panels, bias, slope, flat(dx), z, lines, scratch)
 
@@ -55,7 +55,7 @@ class Winograd:
         scratch = self._scratch(
             tile=ORDER * ORDER * max(g.stride_h * g.channels, g.filters),
             products=ORDER * BLOCK_ROWS * g.filters,
-            block=BLOCK_TILES * BLOCK_ROWS,
+            block=MOST_TILES * BLOCK_ROWS,
         )
         winograd.weight_grad(plan, flat(x), flat(dy), flat(dw), accumulate, u, z, lines, scratch)
 

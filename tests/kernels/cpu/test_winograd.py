@@ -8,12 +8,12 @@ import pytest
 from kernels.cpu import NumbaOps
 from kernels.cpu.target import TARGET
 from kernels.cpu.winograd_plan import (
-    BLOCK_TILES,
     FEWEST_TAPS,
     LARGEST_TILE,
     M_H,
     M_V,
     MOST_TAPS,
+    MOST_TILES,
     ORDER,
     TILES,
     apart,
@@ -30,7 +30,7 @@ TAPS = range(FEWEST_TAPS, MOST_TAPS + 1)
 # images, (height, width), C, O, kernel, stride, (top, bottom, left, right)
 CASES = {
     "one tile an image": (64, (14, 14), 64, 128, 4, 2, (1, 1, 1, 1)),
-    "several passes": (3 * BLOCK_TILES // 2, (14, 14), 32, 32, 4, 2, (1, 1, 1, 1)),
+    "several passes": (3 * MOST_TILES // 2, (14, 14), 32, 32, 4, 2, (1, 1, 1, 1)),
     "two lengths of tile an axis": (17, (17, 30), 32, 32, 3, 1, (1, 1, 1, 1)),
     "phases of two and three taps": (20, (7, 9), 32, 48, 5, 2, (2, 2, 2, 2)),
     "more tiles an image than a block has": (2, (60, 62), 32, 32, 3, 1, (0, 0, 0, 0)),
