@@ -19,6 +19,7 @@ from .nvrtc import OPTIONS
 from .resources import committed
 from .runtime import Argument, Dimensions, Function, Graph, Runtime, described
 from .source import FOLDER, Instance, expand
+from .tensor_map import Layout, TensorMap, of_driver
 
 PLAIN_SHARED = 48 * 1024
 """Bytes of shared memory that a kernel gets without asking for them first."""
@@ -57,6 +58,12 @@ class GpuRuntime(Runtime):
     def free_bytes(self) -> int:
         """What the device has left, and what CuPy's pool holds and nobody uses."""
         return cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes()
+
+    def _address(self, array: Array) -> int:
+        return int(array.data.ptr)
+
+    def _encode(self, of: Layout) -> Array:
+        return of_driver(of)
 
     def to_device(self, array: Array) -> Array:
         """A copy on the device."""
@@ -126,8 +133,10 @@ class GpuFunction(Function):
     def __init__(self, runtime: GpuRuntime, path: Path, instance: Instance, unit: tuple[str, ...]) -> None:
         super().__init__(instance)
         self._runtime = runtime
-        # CuPy itself adds the architecture and the other options of OPTIONS.
-        module = cupy.RawModule(code=expand(path), options=(OPTIONS[0],), name_expressions=unit)
+        # CuPy itself adds the device's architecture and the other options of OPTIONS. Of two architectures NVRTC takes
+        # the more specific one: sm_90a beside sm_90.
+        only = (f"-arch={instance.architecture}",) if instance.architecture else ()
+        module = cupy.RawModule(code=expand(path), options=(OPTIONS[0], *only), name_expressions=unit)
         self._kernel = module.get_function(instance.expression)
         self._granted = PLAIN_SHARED
         report = committed().get((instance.file, instance.expression))
@@ -144,7 +153,7 @@ class GpuFunction(Function):
         if shared_bytes > self._granted:
             self._kernel.max_dynamic_shared_size_bytes = _at_most_there_is(shared_bytes)
             self._granted = shared_bytes
-        self._kernel(blocks, threads, tuple(0 if a is None else a for a in arguments), shared_mem=shared_bytes)
+        self._kernel(blocks, threads, tuple(map(_passed, arguments)), shared_mem=shared_bytes)
 
     def _check(self, arguments: Sequence[Argument]) -> None:
         """A kernel takes what it is given for what it expects, whatever it is."""
@@ -156,7 +165,7 @@ class GpuFunction(Function):
             if isinstance(argument, cupy.ndarray):
                 if not argument.flags.c_contiguous:
                     raise ValueError(f"{where}: {described(argument)} is not C-contiguous")
-            elif argument is not None and not isinstance(argument, np.generic):
+            elif argument is not None and not isinstance(argument, np.generic | TensorMap):
                 raise TypeError(f"{where}: expected a CuPy array, None or a NumPy scalar, got {described(argument)}")
             if self._parameters is not None and _width(argument) != self._parameters[i]:
                 raise TypeError(f"{where}: expected {_WORDS[self._parameters[i]]}, got {described(argument)}")
@@ -167,13 +176,23 @@ _WORDS = {
     "u32": "an integer of 32 bits",
     "u16": "an integer of 16 bits",
     "u8": "a bool or an integer of 8 bits",
+    "b8[128]": "a tensor map",
     "f32": "np.float32",
     "f64": "np.float64",
 }
 
 
+def _passed(argument: Argument) -> Any:
+    """What CuPy is given."""
+    if argument is None:
+        return 0
+    return argument.encoded if isinstance(argument, TensorMap) else argument
+
+
 def _width(argument: Argument) -> str:
     """How PTX declares a parameter that this argument fits; signs make no difference there."""
+    if isinstance(argument, TensorMap):
+        return "b8[128]"
     if not isinstance(argument, np.generic):
         return "u64"
     bits = 8 * argument.dtype.itemsize

@@ -25,7 +25,7 @@ _ENTRY = re.compile(r"Compiling entry function '(\w+)'")
 _SPILLS = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 _USED = re.compile(r"Used (\d+) registers(?:.*?, (\d+) bytes smem)?")
 _PARAMETERS = re.compile(r"\.entry (\w+)\((.*?)\)", re.DOTALL)
-_PARAMETER = re.compile(r"\.param (?:\.align \d+ )?\.([a-z]\d+)")
+_PARAMETER = re.compile(r"\.param (?:\.align \d+ )?\.([a-z]\d+) \w+(\[\d+\])?")
 
 
 class CompileError(RuntimeError):
@@ -39,7 +39,8 @@ class Resources(NamedTuple):
     spilled: bytes per thread that the registers had no room for, stores and loads together.
     stack: bytes per thread of local memory, spilled registers and arrays that are indexed by variables.
     shared: bytes per block of static shared memory.
-    parameters: the width of each: "u64" for a pointer, "u32" for an int, "f32" for a float.
+    parameters: the width of each: "u64" for a pointer, "u32" for an int, "f32" for a float, "b8[128]" for a struct of
+        128 bytes.
     """
 
     registers: int
@@ -94,7 +95,7 @@ def compile_kernels(text: str, name: str, expressions: Sequence[str], architectu
 
 
 def _resources(log: str, ptx: str, lowered: dict[str, str]) -> dict[str, Resources]:
-    parameters = {name: tuple(_PARAMETER.findall(inside)) for name, inside in _PARAMETERS.findall(ptx)}
+    parameters = {name: tuple(map("".join, _PARAMETER.findall(inside))) for name, inside in _PARAMETERS.findall(ptx)}
     found = {}
     for entry in log.split("ptxas info    : Compiling")[1:]:
         name = _ENTRY.search(f"Compiling{entry}")

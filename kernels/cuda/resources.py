@@ -29,7 +29,7 @@ REGISTERS = 65536
 """Of a multiprocessor, and so of a block at most; all architectures here."""
 
 SHARED = {"sm_80": 163 * 1024, "sm_90": 227 * 1024, "sm_90a": 227 * 1024}
-"""Architecture -> bytes of shared memory that a block can have. Every kernel is compiled for each of them."""
+"""Architecture -> bytes of shared memory that a block can have. Kernels are compiled for each of them, or for one alone."""
 
 Report: TypeAlias = Mapping[str, Resources]
 """Architecture -> what the kernel takes there."""
@@ -56,7 +56,7 @@ def compiled() -> dict[Key, Report]:
         nvrtc.CompileError: a file does not compile; with the compiler's messages.
     """
     files = list(dict.fromkeys(row.file for row in TABLE))
-    jobs = [(file, architecture) for file in files for architecture in SHARED]
+    jobs = [(file, architecture) for file in files for architecture in SHARED if _rows(file, architecture)]
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(lambda job: _compile(*job), jobs))
     reports: dict[Key, dict[str, Resources]] = {(row.file, row.expression): {} for row in TABLE}
@@ -66,9 +66,18 @@ def compiled() -> dict[Key, Report]:
     return dict(reports)
 
 
+def architectures(row: Instance) -> tuple[str, ...]:
+    """That a kernel is compiled for."""
+    return (row.architecture,) if row.architecture else tuple(SHARED)
+
+
+def _rows(file: str, architecture: str) -> list[Instance]:
+    return [row for row in TABLE if row.file == file and architecture in architectures(row)]
+
+
 def _compile(file: str, architecture: str) -> dict[str, Resources]:
     text = expand(FOLDER / file)
-    expressions = [row.expression for row in TABLE if row.file == file]
+    expressions = [row.expression for row in _rows(file, architecture)]
     key = key_of(nvrtc.version(), Path(nvrtc.__file__).read_text(encoding="utf-8"), architecture, text, *expressions)
 
     def compile_anew(output: Path) -> None:

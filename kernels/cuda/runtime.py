@@ -7,8 +7,8 @@
 Launch code computes grid, block and arguments, and never asks which runtime it has. Launches of one runtime take place
 in the order in which they were asked for; whoever reads a result calls `to_host`, which waits for them.
 
-An argument is a device array of this runtime (the kernel gets the pointer to its first element), None (a null pointer)
-or a NumPy scalar of exactly the parameter's type: np.int32(n) for `int n`, np.float32(x) for `float x`. CuPy hands a
+An argument is a device array of this runtime (the kernel gets the pointer to its first element), None (a null pointer),
+a tensor map of this runtime (tensor_map.py) or a NumPy scalar of exactly the parameter's type: np.int32(n) for `int n`, np.float32(x) for `float x`. CuPy hands a
 Python int over as eight bytes and a float as a double, which a kernel with `int` or `float` parameters reads as garbage
 without a word; here it is a TypeError that names the kernel and the argument.
 """
@@ -29,6 +29,7 @@ from ..types import Array
 from ..workspace import Workspace
 from .instances import compiled_with, row
 from .source import FOLDER, Instance
+from .tensor_map import Layout, TensorMap, layout
 
 MOST_THREADS = 1024
 """Of a block."""
@@ -47,7 +48,7 @@ Dimensions: TypeAlias = Sequence[int]
 
 Three: TypeAlias = tuple[int, int, int]
 
-Argument: TypeAlias = Array | np.generic | None
+Argument: TypeAlias = Array | np.generic | TensorMap | None
 
 
 class Function(abc.ABC):
@@ -154,6 +155,26 @@ class Runtime(abc.ABC):
         """A new workspace on this device."""
         return Workspace(self.allocate)
 
+    def tensor_map(self, array: Array, columns: int, box: tuple[int, int, int]) -> TensorMap:
+        """What TMA has to know of a device array (parts, rows, stride) of float32.
+
+        Args:
+            columns: how many numbers of each row count; copies bring zeros in place of the others.
+            box: columns, rows and parts that one copy brings; 32 columns, 128 bytes.
+
+        Raises:
+            ValueError: TMA cannot copy out of this array, or not this box; says why.
+        """
+        return TensorMap(array, self._encode(layout(array, self._address(array), columns, box)))
+
+    @abc.abstractmethod
+    def _address(self, array: Array) -> int:
+        """Of the first element of a device array."""
+
+    @abc.abstractmethod
+    def _encode(self, of: Layout) -> Array:
+        """A tensor map's 128 bytes."""
+
     @abc.abstractmethod
     def to_device(self, array: Array) -> Array:
         """A device array with the contents of a NumPy array."""
@@ -204,6 +225,8 @@ def described(argument: Any) -> str:
     """An argument in an error message."""
     if isinstance(argument, np.generic):
         return f"np.{argument.dtype.name}"
+    if isinstance(argument, TensorMap):
+        return "a tensor map"
     if hasattr(argument, "dtype") and hasattr(argument, "shape"):
         return f"{type(argument).__module__.split('.')[0]} array {argument.dtype} {tuple(argument.shape)}"
     return f"a Python {type(argument).__name__}"

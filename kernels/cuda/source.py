@@ -25,6 +25,7 @@ class Instance(NamedTuple):
     shared_bytes: the most dynamic shared memory that it is launched with.
     unit: rows of a file with the same unit are compiled together, when the first of them is asked for. By default a row
         is compiled by itself: right for large kernels, wasteful for many small ones.
+    architecture: the only one that has its instructions, such as "sm_90a"; by default any.
     """
 
     file: str
@@ -32,6 +33,7 @@ class Instance(NamedTuple):
     threads: int
     shared_bytes: int = 0
     unit: str = ""
+    architecture: str = ""
 
 
 def expand(path: Path) -> str:

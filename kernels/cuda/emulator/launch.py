@@ -13,6 +13,7 @@ from ...types import Array
 from ...workspace import Workspace, aligned_bytes
 from ..runtime import Argument, Dimensions, Function, Graph, Runtime, described
 from ..source import FOLDER, Instance
+from ..tensor_map import Layout, TensorMap, of_emulator
 from .build import BUILDS, Library, build
 from .guard import SIDES, GuardedWorkspace, guarded, guarded_bytes
 
@@ -71,6 +72,12 @@ class EmulatorRuntime(Runtime):
     def workspace(self) -> Workspace:
         """A workspace; with guards each of its buffers has its own."""
         return GuardedWorkspace(self.guard) if self.guard else Workspace(self.allocate)
+
+    def _address(self, array: Array) -> int:
+        return array.ctypes.data
+
+    def _encode(self, of: Layout) -> Array:
+        return of_emulator(of)
 
     def to_device(self, array: Array) -> Array:
         """An aligned copy."""
@@ -148,7 +155,7 @@ class EmulatedFunction(Function):
     """A kernel in a library that the emulator has built.
 
     Attributes:
-        parameters: the type of each as NumPy writes it, with a star for a pointer: "*f4", "i4".
+        parameters: the type of each as NumPy writes it, with a star for a pointer: "*f4", "i4"; of a tensor map "V128".
     """
 
     def __init__(self, runtime: EmulatorRuntime, instance: Instance, library: Library, number: int) -> None:
@@ -172,9 +179,9 @@ class EmulatedFunction(Function):
         values = [self._value(i, a, p) for i, (a, p) in enumerate(zip(arguments, self.parameters, strict=True))]
         pointers = (ctypes.c_void_p * max(1, len(values)))(*[value.ctypes.data for value in values])
         arrays = [
-            _Array(argument.ctypes.data, argument.nbytes, i)
-            for i, argument in enumerate(arguments)
-            if isinstance(argument, np.ndarray) and argument.nbytes
+            _Array(array.ctypes.data, array.nbytes, i)
+            for i, array in enumerate(a.array if isinstance(a, TensorMap) else a for a in arguments)
+            if isinstance(array, np.ndarray) and array.nbytes
         ]
         how = _Launch(
             blocks,
@@ -198,6 +205,10 @@ class EmulatedFunction(Function):
         where = f"{self.instance.expression}: argument {number}"
         if not parameter.startswith("*"):
             expected = np.dtype(parameter)
+            if isinstance(argument, TensorMap) and expected == argument.encoded.dtype:
+                return argument.encoded
+            if expected.kind == "V":
+                raise TypeError(f"{where}: expected a tensor map, got {described(argument)}")
             if not isinstance(argument, np.generic) or argument.dtype != expected:
                 raise TypeError(f"{where}: expected np.{expected.name}, got {described(argument)}")
             return np.array([argument])

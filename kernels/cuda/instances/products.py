@@ -15,6 +15,12 @@ DEPTH = 16
 SPLIT_SUM, SUM_THREADS = "split_sum.cu", 256
 """The kernel that adds up the parts of a split product."""
 
+OPERAND, OPERAND_SIDE, OPERAND_THREADS = "gemm_operand.cu", 32, 256
+"""The kernel that prepares an operand, and the sides of its tiles."""
+
+WGMMA_DEPTH = 32
+"""Steps of k in a panel of gemm_wgmma.cu."""
+
 
 class Tile(NamedTuple):
     """One size of a kernel.
@@ -46,12 +52,17 @@ class Rung(NamedTuple):
         file: its .cu file; a matrix product's kernel has the same name.
         tiles: by element type, the largest first.
         splits: whether blocks may share the k of a tile.
+        capability: the only compute capability that it runs on; None: any that has the instructions.
+        parts: of each operand in memory, where it has to be prepared by OPERAND: 1 as TF32, 2 as the sum of two; 0: it is
+            multiplied as it is.
     """
 
     idea: str
     file: str
     tiles: dict[str, tuple[Tile, ...]]
     splits: bool = False
+    capability: tuple[int, int] | None = None
+    parts: int = 0
 
 
 def ring_bytes(side: int, size: int, stages: int) -> int:
@@ -82,6 +93,12 @@ def _tensor_tiles(arguments: str) -> dict[str, tuple[Tile, ...]]:
     return {"float": tuple(_ring("float", side, 4, arguments.format(side=side)) for side in (128, 64))}
 
 
+def _wgmma(idea: str, products: int, parts: int) -> Rung:
+    ring, alignment = 192 << 10, 1 << 10
+    tile = Tile(f"{products}", 128, 256 + 32, ring + alignment)
+    return Rung(idea, "gemm_wgmma.cu", {"float": (tile,)}, capability=(9, 0), parts=parts)
+
+
 MATMUL: dict[str, Rung] = {
     "naive": Rung("one thread for each number, as the definition says", "gemm_naive.cu", _plain(1, 256)),
     "coalesced": Rung("the lanes of a warp run along memory", "gemm_coalesced.cu", _plain(1, 256)),
@@ -99,6 +116,8 @@ MATMUL: dict[str, Rung] = {
     "3xtf32": Rung(
         "three TF32 products add up to one of float32", "gemm_tensor.cu", _tensor_tiles("{side}, 3"), splits=True
     ),
+    "tf32-wgmma": _wgmma("a warp that only copies, and warps that only multiply", 1, 1),
+    "3xtf32-wgmma": _wgmma("the same with three products", 3, 2),
 }
 """From the definition up."""
 
@@ -133,6 +152,11 @@ def matmul_expression(file: str, arguments: str, trans_a: bool, trans_b: bool) -
     return f"{file.removesuffix('.cu')}<{arguments}, {_flag(trans_a)}, {_flag(trans_b)}>"
 
 
+def prepared_expression(file: str, arguments: str) -> str:
+    """The same of a rung whose operands are prepared, and lie in one way."""
+    return f"{file.removesuffix('.cu')}<{arguments}>"
+
+
 def convolution_expression(op: str, file: str, arguments: str) -> str:
     """What CUDA calls the kernel of a rung for one of CONVOLUTIONS."""
     rung = file.removeprefix("conv_").removesuffix(".cu")
@@ -143,12 +167,24 @@ def _flag(value: bool) -> str:
     return "true" if value else "false"
 
 
+def operand_expression(transposed: bool, parts: int) -> str:
+    """What CUDA calls the kernel that prepares an operand."""
+    return f"gemm_operand<{_flag(transposed)}, {parts}>"
+
+
 def _matmul_rows() -> Iterator[Instance]:
     for rung in MATMUL.values():
+        architecture = "sm_{}{}a".format(*rung.capability) if rung.capability else ""
         for tile in itertools.chain.from_iterable(rung.tiles.values()):
-            for transposed in itertools.product((False, True), repeat=2):
-                expression = matmul_expression(rung.file, tile.arguments, *transposed)
-                yield Instance(rung.file, expression, tile.threads, tile.shared_bytes, unit=tile.arguments)
+            for expression in _expressions(rung, tile):
+                yield Instance(rung.file, expression, tile.threads, tile.shared_bytes, tile.arguments, architecture)
+
+
+def _expressions(rung: Rung, tile: Tile) -> list[str]:
+    if rung.parts:
+        return [prepared_expression(rung.file, tile.arguments)]
+    ways = itertools.product((False, True), repeat=2)
+    return [matmul_expression(rung.file, tile.arguments, *transposed) for transposed in ways]
 
 
 def _convolution_rows() -> Iterator[Instance]:
@@ -162,5 +198,10 @@ def _convolution_rows() -> Iterator[Instance]:
 PRODUCTS = (
     *_matmul_rows(),
     *_convolution_rows(),
+    *(
+        Instance(OPERAND, operand_expression(transposed, parts), OPERAND_THREADS)
+        for transposed in (False, True)
+        for parts in (1, 2)
+    ),
     *(Instance(SPLIT_SUM, f"split_sum<{real}>", SUM_THREADS) for real in SIZES),
 )

@@ -5,7 +5,7 @@ A function of shapes alone. On every chip, and in the emulator, a product is the
 
 from typing import NamedTuple
 
-from ..instances.products import DEPTH, Rung, Tile
+from ..instances.products import DEPTH, MATMUL, Rung, Tile
 from ..runtime import MOST_BLOCKS
 
 BLOCKS = 128
@@ -13,6 +13,11 @@ BLOCKS = 128
 
 SHORTEST = 4
 """Panels of k that a block has at least; with fewer, filling the pipeline takes longer than computing."""
+
+WORTH_PREPARING = 512
+"""m n / (m + n), the FLOPs of a product for each number of its operands, from which on the rungs of compute capability 9.0
+win more than the preparation of operands costs. Estimated from rates (400 TFLOP/s of TF32 against 250, 4 TB/s), not measured.
+"""
 
 LARGEST = 2**31 - 1024
 """Kernels count the rows, steps and columns of a matrix in 32 bits, to the end of the last tile, panel or block."""
@@ -43,6 +48,12 @@ def plan(rung: Rung, real: str, m: int, k: int, n: int, phases: int = 1) -> Plan
     tile = next((tile for tile in tiles if tile.blocks(m, n) * phases >= BLOCKS), tiles[-1])
     blocks = tile.blocks(m, n)
     return Plan(tile, blocks, split(k, BLOCKS // (blocks * phases)) if rung.splits else 1, phases)
+
+
+def worth_preparing(m: int, n: int) -> bool:
+    """Whether y (m, n) fills the chip with tiles of wgmma, and pays for the preparation of its operands."""
+    (tile,) = MATMUL["tf32-wgmma"].tiles["float"]
+    return tile.blocks(m, n) >= BLOCKS and m * n >= WORTH_PREPARING * (m + n)
 
 
 def split(k: int, most: int) -> int:

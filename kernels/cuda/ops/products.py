@@ -17,10 +17,13 @@ from ..instances.products import (
     Rung,
     convolution_expression,
     matmul_expression,
+    prepared_expression,
 )
 from ..runtime import Argument
+from ..tensor_map import TensorMap
 from .device import REALS, DeviceOps
-from .plan import Plan, plan
+from .plan import Plan, plan, worth_preparing
+from .prepared import prepared
 
 TENSOR_CORES = (8, 0)
 """The compute capability from which on tensor cores multiply TF32."""
@@ -37,7 +40,8 @@ class CudaProducts(DeviceOps, ProductOps):
             factors of magnitude 2^-115 to 2^127 or 0; an infinite factor gives NaN.
 
     Raises:
-        ValueError: on assignment of an unknown name; on use of a rung that does not take the dtype.
+        ValueError: on assignment of an unknown name; on use of a rung that does not take the dtype, or that the device has
+            no instructions for.
     """
 
     matmul_rung = Choice("auto", *MATMUL)
@@ -59,10 +63,17 @@ class CudaProducts(DeviceOps, ProductOps):
         if not y.size:
             return
         (m, n), k = y.shape, a.shape[0] if trans_a else a.shape[1]
-        rung = self._rung("matmul", MATMUL, self._best("warp") if self.matmul_rung == "auto" else self.matmul_rung)
+        rung = self._rung("matmul", MATMUL, self._best_matmul(m, n) if self.matmul_rung == "auto" else self.matmul_rung)
         how = plan(rung, REALS[self.dtype], m, k, n)
-        expression = matmul_expression(rung.file, how.tile.arguments, trans_a, trans_b)
-        self._product(rung.file, expression, how, a, b, (m, k, n), bias, act, y, accumulate)
+        if not rung.parts:
+            expression = matmul_expression(rung.file, how.tile.arguments, trans_a, trans_b)
+            self._product(rung.file, expression, how, a, b, (m, k, n), bias, act, y, accumulate)
+            return
+        expression = prepared_expression(rung.file, how.tile.arguments)
+        with self.scratch():
+            a_map = prepared(self.runtime, self.empty, a, (m, k), trans_a, rung.parts, how.tile.side)
+            b_map = prepared(self.runtime, self.empty, b, (n, k), not trans_b, rung.parts, how.tile.side)
+            self._product(rung.file, expression, how, a_map, b_map, (m, k, n), bias, act, y, accumulate)
 
     def _conv2d(
         self, x: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, y: Array
@@ -118,8 +129,8 @@ class CudaProducts(DeviceOps, ProductOps):
         file: str,
         expression: str,
         how: Plan,
-        a: Array,
-        b: Array,
+        a: Array | TensorMap,
+        b: Array | TensorMap,
         sizes: Sequence[int],
         bias: Array | None,
         act: Activation | None,
@@ -149,6 +160,11 @@ class CudaProducts(DeviceOps, ProductOps):
     def _convolution(self) -> str:
         return self._best("implicit") if self.convolution == "auto" else self.convolution
 
+    def _best_matmul(self, m: int, n: int) -> str:
+        name = self._best("warp")
+        wgmma = f"{name}-wgmma"
+        return wgmma if wgmma in MATMUL and self._runs(MATMUL[wgmma]) and worth_preparing(m, n) else name
+
     def _best(self, without_tensor_cores: str) -> str:
         """The rung that "auto" stands for."""
         if self.dtype != np.float32 or self.runtime.capability < TENSOR_CORES:
@@ -158,7 +174,13 @@ class CudaProducts(DeviceOps, ProductOps):
     def _rung(self, op: str, ladder: dict[str, Rung], name: str) -> Rung:
         if REALS[self.dtype] not in ladder[name].tiles:
             raise ValueError(f"{op}: {name} multiplies float32 alone, this backend computes in {self.dtype}")
+        if not self._runs(ladder[name]):
+            wanted, there = ("{}.{}".format(*version) for version in (ladder[name].capability, self.runtime.capability))
+            raise ValueError(f"{op}: {name} needs compute capability {wanted}, this device has {there}")
         return ladder[name]
+
+    def _runs(self, rung: Rung) -> bool:
+        return rung.capability in (None, self.runtime.capability)
 
 
 def _count(shape: Shape) -> int:

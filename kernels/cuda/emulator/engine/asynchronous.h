@@ -12,7 +12,7 @@ void async_copy(Site site, void* shared, const void* global, unsigned width, int
   touch(site, global, bytes, false, false);
   touch(site, shared, width, true, false);
   AsyncCopy copy{shared, global, width, (unsigned)bytes, current->group, site};
-  count_copies(copy, 1);
+  count_copies(shared, width, 1);
   current->copies.push_back(copy);
 }
 
@@ -23,7 +23,7 @@ void async_wait(int pending_groups) {
   size_t landed = 0;
   for (; landed < copies.size() && copies[landed].group < current->group - pending_groups; landed++) {
     const AsyncCopy& copy = copies[landed];
-    count_copies(copy, -1);
+    count_copies(copy.shared, copy.width, -1);
     touch(copy.site, copy.shared, copy.width, true, false);
     on_behalf_of = copy.site;
     memcpy(copy.shared, copy.global, copy.bytes);

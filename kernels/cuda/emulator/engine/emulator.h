@@ -25,6 +25,7 @@ template <> inline constexpr const char* code<long long> = "i8";
 template <> inline constexpr const char* code<unsigned long long> = "u8";
 template <> inline constexpr const char* code<float> = "f4";
 template <> inline constexpr const char* code<double> = "f8";
+template <> inline constexpr const char* code<TensorMap> = "V128";
 template <class T> constexpr const char* code<const T> = code<T>;
 template <class T> constexpr bool is_pointer = false;
 template <class T> constexpr bool is_pointer<T*> = true;

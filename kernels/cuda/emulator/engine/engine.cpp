@@ -1,5 +1,6 @@
 // The engine: runs the blocks of a launch, one after another. Compiled once, and linked to each library of kernels.
 #include "asynchronous.h"
+#include "deadlock.h"
 #include "fibers.h"
 #include "hooks.h"
 #include "matrix.h"
@@ -7,6 +8,7 @@
 #include "signals.h"
 #include "synchronisation.h"
 #include "undefined.h"
+#include "wgmma.h"
 
 namespace mg {
 
@@ -18,8 +20,10 @@ static void fiber_main() {
   for (;;) {
     kernel(kernel_arguments);
     end_copies();
+    end_wgmma();
     current->done = true;
     live--;
+    if (!live) end_tensor_copies();
     if (!at_barrier.empty()) tell_left_barrier();
     go_on_with_another();
   }
@@ -37,6 +41,7 @@ static void place_dynamic_shared(size_t bytes) {
     memory = (unsigned char*)mmap(nullptr, room + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     mprotect(memory + room, PAGE, PROT_NONE);
   }
+  shared_window = memory, shared_window_bytes = room;
   dynamic_shared = memory + room - (bytes + DYNAMIC_ALIGNMENT - 1) / DYNAMIC_ALIGNMENT * DYNAMIC_ALIGNMENT;
 }
 
@@ -82,6 +87,8 @@ static bool run_block(size_t dynamic_bytes) {
     all.push_back(&fiber);
   }
   for (Warp& warp : warps) warp.meetings.clear();
+  mbarriers.clear();
+  start_wgmma();
   poison_shared(dynamic_bytes);
   if (checking) start_block();
   release(all);

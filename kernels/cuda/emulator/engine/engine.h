@@ -6,6 +6,16 @@
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
 
+// An array of float32 of three axes for TMA, from the inner one out; tensor_map.py in Python writes it. A GPU's is as
+// large, and nobody but the driver knows what is in it.
+struct TensorMap {
+  static constexpr u64 KIND = 0x70616d726f736e74;
+  u64 kind, address, size[3], stride[2];  // strides of rows and parts, in bytes
+  u32 box[3];
+  unsigned char rest[60];
+};
+static_assert(sizeof(TensorMap) == 128);
+
 namespace mg {
 
 // A line of a .cu file. As a default argument `Site::here()` is the line of whoever makes the call.
@@ -46,6 +56,19 @@ void async_copy(Site site, void* shared, const void* global, unsigned width, int
 void async_commit();
 void async_wait(int pending_groups);
 void mma_m16n8k8_tf32(Site site, float* d, const u32* a, const u32* b);
+
+// Those behind ptx_sm90.cuh. Shared memory, as these count its bytes, begins at a multiple of 1024.
+extern unsigned char* shared_window;
+extern unsigned shared_window_bytes;
+void mbarrier_init(Site site, u64* address, int arrivals);
+void fence_async();
+void mbarrier_arrive(Site site, const char* name, u64* address, unsigned bytes);
+void mbarrier_wait(Site site, u64* address, u32 parity);
+void tma_load(Site site, void* shared, const TensorMap& map, int column, int row, int part, u64* address);
+void wgmma_fence(Site site);
+void wgmma_commit(Site site);
+void wgmma_wait(Site site, int pending_groups);
+void wgmma_tf32(Site site, float* sums, u64 a, u64 b, bool add);
 
 // A launch as Python describes it; _Launch in launch.py is the same.
 struct Array { uintptr_t address, bytes; int argument; };

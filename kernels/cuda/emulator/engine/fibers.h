@@ -31,6 +31,8 @@ struct AsyncCopy {
   Site site;
 };
 
+struct Mbarrier;
+
 struct Fiber {
   void* stack_pointer;
   uint3 thread;
@@ -38,10 +40,13 @@ struct Fiber {
   bool done;
   const char* waits_at;  // the operation; null while it is ready or running
   Site site;
-  unsigned mask;         // whom it waits for: the lanes of its warp, 0 for the block
+  enum { for_block, for_lanes, for_group, for_mbarrier } waits;
+  unsigned mask;         // for_lanes: which of its warp
+  Mbarrier* mbarrier;    // for_mbarrier
   int group;             // of asynchronous copies: the number of the one that is being filled
   std::vector<AsyncCopy> copies;
   unsigned short clock[32];  // of each lane of the warp, how far this thread has seen it; see memory_check.h
+  std::vector<unsigned short> heard;  // the same of all threads of the block, as far as mbarriers have told
 };
 
 constexpr size_t STACK = 256 << 10;  // bytes; memory is taken only as far as it is used
@@ -106,11 +111,10 @@ static void go_on_with_another() {
   mg_switch(&me->stack_pointer, current ? current->stack_pointer : launcher);
 }
 
-static void wait(Site site, const char* name, unsigned mask) {
+static void prepare_to_wait(Site site, const char* name, decltype(Fiber::waits) whom) {
   current->site = site;
   current->waits_at = name;
-  current->mask = mask;
-  go_on_with_another();
+  current->waits = whom;
 }
 
 // ---- failures ----------------------------------------------------------------------------------------------------

@@ -28,7 +28,8 @@ extern const char _end[] __attribute__((visibility("hidden")));
 
 namespace mg {
 
-unsigned char* dynamic_shared;
+unsigned char *dynamic_shared, *shared_window;
+unsigned shared_window_bytes;
 
 // The end of static shared memory: the engine is linked behind the kernels, so this is what comes last in the section.
 // A kernel that oversteps its arrays runs into it, and not into the engine's own data.
@@ -100,6 +101,7 @@ static void next_interval() {
   if (!checking) return;
   interval++;
   for (Fiber& fiber : fibers) {
+    fiber.heard.clear();
     memset(fiber.clock, 0, sizeof fiber.clock);
     fiber.clock[fiber.lane] = 1;
   }
@@ -116,10 +118,15 @@ static void start_block() {
 static void join_clocks(Fiber* const* lanes) {
   if (!checking) return;
   unsigned short joined[32] = {};
+  std::vector<unsigned short> heard;
+  for (int l = 0; l < 32; l++) {
+    if (!lanes[l]) continue;
+    for (int k = 0; k < 32; k++) joined[k] = std::max(joined[k], lanes[l]->clock[k]);
+    heard.resize(std::max(heard.size(), lanes[l]->heard.size()));
+    for (size_t k = 0; k < lanes[l]->heard.size(); k++) heard[k] = std::max(heard[k], lanes[l]->heard[k]);
+  }
   for (int l = 0; l < 32; l++)
-    if (lanes[l]) for (int k = 0; k < 32; k++) joined[k] = std::max(joined[k], lanes[l]->clock[k]);
-  for (int l = 0; l < 32; l++)
-    if (lanes[l]) memcpy(lanes[l]->clock, joined, sizeof joined), lanes[l]->clock[l]++;
+    if (lanes[l]) memcpy(lanes[l]->clock, joined, sizeof joined), lanes[l]->clock[l]++, lanes[l]->heard = heard;
 }
 
 // ---- messages ----------------------------------------------------------------------------------------------------
@@ -190,6 +197,7 @@ static const char* place(const Region& region, uintptr_t address) {
 static bool ordered(const Event& event) {
   if (event.interval == interval) {
     if (event.thread == current->id) return true;
+    if (event.thread < current->heard.size() && event.clock <= current->heard[event.thread]) return true;
     return event.thread / 32 == current->warp && event.clock <= current->clock[event.thread % 32];
   }
   if (event.interval >= block_starts.back()) return true;
@@ -281,13 +289,13 @@ void fence() {
   if (block_met) block_acquired = true;
 }
 
-static void count_copies(const AsyncCopy& copy, int change) {
+static void count_copies(const void* shared, unsigned bytes, int change) {
   if (!checking) return;
   for (const Region& region : regions) {
-    const uintptr_t address = (uintptr_t)copy.shared;
+    const uintptr_t address = (uintptr_t)shared;
     if (!region.cells || address < region.begin || address >= region.end) continue;
     const size_t first = (address - (region.begin & ~(uintptr_t)3)) / 4;
-    for (unsigned i = 0; i < copy.width / 4; i++) region.cells[first + i].copies += change;
+    for (unsigned i = 0; i < bytes / 4; i++) region.cells[first + i].copies += change;
   }
 }
 

@@ -35,7 +35,8 @@ Votes block_barrier(Site site, const char* name, int predicate) {
     release(all);
     go_on_with_another();
   } else {
-    wait(site, name, 0);
+    prepare_to_wait(site, name, Fiber::for_block);
+    go_on_with_another();
   }
   return result;
 }
@@ -82,7 +83,9 @@ void warp_collective(Site site, const char* name, unsigned mask, void* operand, 
   warp.operand[current->lane] = operand;
   meeting.arrived |= me;
   if (meeting.arrived != mask) {
-    wait(site, name, mask);
+    prepare_to_wait(site, name, Fiber::for_lanes);
+    current->mask = mask;
+    go_on_with_another();
     return;
   }
   warp.meetings.erase(warp.meetings.begin() + i);
@@ -122,32 +125,6 @@ unsigned ballot(Site site, const char* name, unsigned mask, bool predicate) {
 
 void warp_barrier(Site site, unsigned mask) {
   warp_collective(site, "__syncwarp", mask, current, [](void* const* lanes) { join_clocks((Fiber* const*)lanes); });
-}
-
-// Whom a fiber waits for and why that one does not come, for a launch in which nobody can go on.
-static void tell_deadlock() {
-  Fiber* first = nullptr;
-  for (Fiber& fiber : fibers)
-    if (!fiber.done && !first) first = &fiber;
-  Fiber* missing = nullptr;
-  for (Fiber& fiber : fibers) {
-    if (first->mask && (fiber.warp != first->warp || !(first->mask >> fiber.lane & 1))) continue;
-    const bool with_first = !fiber.done && fiber.mask == first->mask && fiber.site.line == first->site.line;
-    if (!with_first && !missing) missing = &fiber;
-  }
-  current = first;
-  threadIdx = first->thread;
-  int n = snprintf(text, sizeof text, "%s:%d: block (%u, %u, %u), thread (%u, %u, %u): waits for ever at %s",
-                   first->site.file, first->site.line, blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y,
-                   threadIdx.z, first->waits_at);
-  if (first->mask) n += snprintf(text + n, sizeof text - n, " with mask 0x%08x", first->mask);
-  if (!missing) return;
-  n += snprintf(text + n, sizeof text - n, " for thread (%u, %u, %u), which ", missing->thread.x, missing->thread.y,
-                missing->thread.z);
-  if (missing->done) snprintf(text + n, sizeof text - n, "has ended");
-  else
-    snprintf(text + n, sizeof text - n, "waits at %s of %s:%d", missing->waits_at, missing->site.file,
-             missing->site.line);
 }
 
 }  // namespace mg
