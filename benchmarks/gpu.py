@@ -39,7 +39,7 @@ SHAPES = {"a": (131, 100), "b": (100, 77), "x": (3, 17, 13, 24), "w": (4, 4, 24,
 SIZES = (256, 512, 1024, 2048, 4096, 8192)
 """Square products that are timed."""
 
-RUNGS = ("warp", "3xtf32", "tf32")
+RUNGS = ("warp", "3xtf32", "tf32", "3xtf32-wgmma", "tf32-wgmma")
 READINGS = 20
 
 STEPS = 8
@@ -84,12 +84,12 @@ def _rungs(backend: str, dtype: str) -> Iterator[Check]:
     real = "float" if dtype == "float32" else "double"
     for setting, ladder in (("matmul_rung", MATMUL), ("convolution", CONVOLUTION)):
         for name, rung in ladder.items():
-            if real not in rung.tiles:
+            ops: Any = kernels.get_ops(backend, dtype=dtype)
+            if real not in rung.tiles or not rung.runs_on(ops.runtime.capability):
                 continue
-            ops = kernels.get_ops(backend, dtype=dtype)
             setattr(ops, setting, name)
             results = _products(ops, {name: ops.to_device(array) for name, array in operands.items()})
-            tolerance = TOLERANCE["tf32" if name == "tf32" else dtype]
+            tolerance = TOLERANCE["tf32" if name.startswith("tf32") else dtype]
             for operation, result in results.items():
                 if (operation == "matmul") == (ladder is MATMUL):
                     error = _error(ops.to_host(result), expected[operation])
@@ -146,7 +146,9 @@ def _cuda_products(n: int) -> dict[str, Callable[[], object]]:
         ops.matmul_rung = rung
         return lambda: ops.matmul(a, b, out=y)
 
-    return {"cupy": lambda: cupy.matmul(a, b, out=y)} | {rung: product(rung) for rung in RUNGS}
+    here: Any = kernels.get_ops("cuda")
+    rungs = [rung for rung in RUNGS if MATMUL[rung].runs_on(here.runtime.capability)]
+    return {"cupy": lambda: cupy.matmul(a, b, out=y)} | {rung: product(rung) for rung in rungs}
 
 
 def _torch_products(n: int) -> dict[str, Callable[[], object]]:

@@ -10,8 +10,9 @@
 // stride is not written, and not read: the map of the copy ends at k.
 //
 // Thread: 4 numbers of a tile. Warp: lines of 32 neighbours, in both directions: a tile that has to be turned is turned
-// in shared memory, whose 33rd column keeps a column's 32 numbers in different banks. Block: 256 threads, 32 x 32 numbers,
-// 4 bytes read and 4 PARTS written for each: bound by memory.
+// in shared memory, whose 33rd column keeps a column's 32 numbers in different banks. Block: 256 threads, 32 x 32
+// numbers, 4 bytes read and 4 PARTS written for each: bound by memory.
+#include "matrix.cuh"
 #include "ptx.cuh"
 
 constexpr int SIDE = 32, LINES = 8;
@@ -24,7 +25,7 @@ gemm_operand(const float* __restrict__ matrix, float* __restrict__ prepared, int
   const int row0 = blockIdx.x / across * SIDE, step0 = blockIdx.x % across * SIDE;
   for (int line = warp; line < SIDE; line += LINES) {
     const int row = row0 + (TRANSPOSED ? lane : line), step = step0 + (TRANSPOSED ? line : lane);
-    if (row < rows && step < k) tile[line][lane] = matrix[TRANSPOSED ? (size_t)step * rows + row : (size_t)row * k + step];
+    if (row < rows && step < k) tile[line][lane] = element<TRANSPOSED>(matrix, row, step, rows, k);
   }
   if constexpr (TRANSPOSED) __syncthreads();
   for (int line = warp; line < SIDE; line += LINES) {

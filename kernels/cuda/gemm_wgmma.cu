@@ -9,17 +9,17 @@
 //                                          | next stage  | <--------
 //                                          +-------------+
 //
-//     step        0       1       2       3       4         full[s] is over when a step's bytes are there, empty[s] when
-//     stage 0   copy    copy    multiply                    all eight warps have multiplied them. Stages are used in turn,
-//     stage 1           copy    copy    multiply            so the wait of step t is for phase t / STAGES of its barrier:
-//     stage 2                   copy    copy    multiply    even or odd, that is all a barrier can tell.
+//     step        0       1       2       3       4        full[s] is over when the bytes of a step are there, empty[s]
+//     stage 0   copy    copy    multiply                   when all eight warps have multiplied them. Stages are used in
+//     stage 1           copy    copy    multiply           turn, so step t is about phase t / STAGES of its barriers; and
+//     stage 2                   copy    copy    multiply   odd or even is all that a barrier tells of a phase.
 //
 // No thread of a block waits for all others any more: the producer runs ahead as far as there are stages, and while one
 // warp group stores or waits, the other keeps the tensor cores busy.
 //
-// Both operands come prepared (gemm_operand.cu): as wgmma wants them, k side by side, and rounded to TF32, or split into
-// high and low halves (PRODUCTS = 3). That costs 4 (m k + k n) bytes read and as many written, twice as many of halves: of
-// a square of 4096, 268 (402) MB for 137 (412) GFLOPs.
+// Both operands come prepared (gemm_operand.cu): k side by side, as wgmma wants them, and rounded to TF32 or, with
+// PRODUCTS = 3, split into high and low halves. That costs 4 (m k + k n) bytes read and as many written, twice as many
+// of halves: of a square of 4096, 268 (402) MB for 137 (412) GFLOPs.
 //
 // Thread: 64 sums, 64 more of a panel with PRODUCTS = 3. Warp group: 64 x 128 of y, in a step 4 (12) instructions of
 // 131072 FLOPs each and not one load. Block: 128 x 128 of y; a step of 32 copies 32 (64) KB for 1 (3) MFLOPs, 32 (48)

@@ -60,7 +60,8 @@ class GpuRuntime(Runtime):
         return cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes()
 
     def _address(self, array: Array) -> int:
-        return int(array.data.ptr)
+        memory: Any = array.data
+        return int(memory.ptr)
 
     def _encode(self, of: Layout) -> Array:
         return of_driver(of)

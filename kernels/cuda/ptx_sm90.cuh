@@ -1,5 +1,5 @@
-// The instructions that compute capability 9.0 alone has (sm_90a), one wrapper each, as in ptx.cuh: barriers that count,
-// copies of whole tiles that count on them (TMA), and products of a warp group that read both factors from shared memory.
+// The instructions that compute capability 9.0 alone has (sm_90a), one wrapper each, as in ptx.cuh: barriers that
+// count, copies of whole tiles that count on them (TMA), and products of a warp group whose factors are in shared memory.
 #pragma once
 #include "ptx.cuh"
 #ifndef MG_CPU
@@ -10,7 +10,7 @@ struct alignas(64) TensorMap {
   u64 opaque[16];
 };
 
-// ---- mbarriers: 8 bytes of shared memory that count through one phase after another -----------------------------------
+// ---- mbarriers: 8 bytes of shared memory that count through one phase after another ---------------------------------
 
 // Of a phase: it is over after so many arrivals, and after the bytes that were announced for it.
 __device__ __forceinline__ void mbarrier_init(u64* barrier, int arrivals) {
@@ -49,12 +49,12 @@ __device__ __forceinline__ void mbarrier_wait(u64* barrier, u32 parity) {
 __device__ __forceinline__ void tma_load(void* shared, const TensorMap& map, int column, int row, int part,
                                          u64* barrier) {
   asm volatile(
-      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4}], [%5];\n"
-      ::"r"(shared_address(shared)), "l"(&map), "r"(column), "r"(row), "r"(part), "r"(shared_address(barrier))
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4}], "
+      "[%5];\n" ::"r"(shared_address(shared)), "l"(&map), "r"(column), "r"(row), "r"(part), "r"(shared_address(barrier))
       : "memory");
 }
 
-// ---- wgmma: products of a warp group, four warps of which the first has a number that is a multiple of four -----------
+// ---- wgmma: products of a warp group, four warps of which the first has a number that is a multiple of four ---------
 
 // Before the first product, and whenever sums have been touched since the last one.
 __device__ __forceinline__ void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;\n" ::: "memory"); }

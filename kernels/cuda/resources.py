@@ -29,7 +29,7 @@ REGISTERS = 65536
 """Of a multiprocessor, and so of a block at most; all architectures here."""
 
 SHARED = {"sm_80": 163 * 1024, "sm_90": 227 * 1024, "sm_90a": 227 * 1024}
-"""Architecture -> bytes of shared memory that a block can have. Kernels are compiled for each of them, or for one alone."""
+"""Architecture -> bytes of shared memory that a block can have. Kernels are compiled for each of them, or for one."""
 
 Report: TypeAlias = Mapping[str, Resources]
 """Architecture -> what the kernel takes there."""

@@ -8,9 +8,10 @@ Launch code computes grid, block and arguments, and never asks which runtime it 
 in the order in which they were asked for; whoever reads a result calls `to_host`, which waits for them.
 
 An argument is a device array of this runtime (the kernel gets the pointer to its first element), None (a null pointer),
-a tensor map of this runtime (tensor_map.py) or a NumPy scalar of exactly the parameter's type: np.int32(n) for `int n`, np.float32(x) for `float x`. CuPy hands a
-Python int over as eight bytes and a float as a double, which a kernel with `int` or `float` parameters reads as garbage
-without a word; here it is a TypeError that names the kernel and the argument.
+a tensor map of this runtime (tensor_map.py), or a NumPy scalar of exactly the parameter's type: np.int32(n) for an int,
+np.float32(x) for a float. CuPy hands a Python int over as eight bytes and a float as a double, which a kernel with
+`int` or `float` parameters reads as garbage without a word; here it is a TypeError that names the kernel and the
+argument.
 """
 
 import abc

@@ -66,7 +66,8 @@ def layout(array: Array, address: int, columns: int, box: tuple[int, int, int]) 
     parts, rows, stride = array.shape
     if address % UNIT or 4 * stride % UNIT:
         raise ValueError(
-            f"TMA takes addresses and rows that are multiples of {UNIT} bytes, got address {address}, rows of {4 * stride}"
+            f"TMA takes addresses and rows that are multiples of {UNIT} bytes, "
+            f"got the address {address} and rows of {4 * stride} bytes"
         )
     if not 0 < columns <= stride or not rows or not parts:
         raise ValueError(f"a tensor map of {columns} columns of an array {array.shape}")

@@ -1,21 +1,20 @@
 // A tile of y in the registers of a warp group, multiplied out of shared memory by its tensor cores: wgmma m64n128k8.
 //
-// The instruction of rung 7 wants its factors in registers, loaded by program. This one reads them from shared memory by
+// The instruction of rung 7 wants its factors in registers, loaded by program. This one reads them out of shared memory
 // itself: 64 x 8 numbers of a, 8 x 128 of b, and 128 threads issue it together and go on while it works. It finds the
 // factors by two descriptors, so they must lie as it expects. TF32 leaves one choice, k side by side:
 //
 //     a panel is ROWS lines of 32 steps of k, 128 bytes: eight pieces of 16 bytes, each four steps
 //
-//       in memory                                   in shared memory, as TMA puts it there
-//       line 0   0 1 2 3 4 5 6 7                      0 1 2 3 4 5 6 7        piece p of line r lies at place p XOR r % 8.
-//       line 1   0 1 2 3 4 5 6 7                      1 0 3 2 5 4 7 6
-//       line 2   0 1 2 3 4 5 6 7                      2 3 0 1 6 7 4 5        A place is four of the 32 banks. The unit
-//       line 3   0 1 2 3 4 5 6 7                      3 2 1 0 7 6 5 4        reads one piece of eight lines at once: one
-//       line 4   0 1 2 3 4 5 6 7                      4 5 6 7 0 1 2 3        column on the left, the same four banks eight
-//       line 5   0 1 2 3 4 5 6 7                      5 4 7 6 1 0 3 2        times; on the right eight places, all banks.
-//       line 6   0 1 2 3 4 5 6 7                      6 7 4 5 2 3 0 1
-//       line 7   0 1 2 3 4 5 6 7                      7 6 5 4 3 2 1 0        This is the swizzle of 128 bytes. It repeats
-//                                                                            every 1024 bytes, and panels begin there.
+//       in memory                    in shared memory, where TMA puts it
+//       line 0   0 1 2 3 4 5 6 7       0 1 2 3 4 5 6 7        Piece p of line r lies at place p XOR r % 8.
+//       line 1   0 1 2 3 4 5 6 7       1 0 3 2 5 4 7 6
+//       line 2   0 1 2 3 4 5 6 7       2 3 0 1 6 7 4 5        A place is four of the 32 banks. The instruction takes
+//       line 3   0 1 2 3 4 5 6 7       3 2 1 0 7 6 5 4        the same piece of eight lines at once: on the left the
+//       line 4   0 1 2 3 4 5 6 7       4 5 6 7 0 1 2 3        same four banks eight times, on the right all banks.
+//       line 5   0 1 2 3 4 5 6 7       5 4 7 6 1 0 3 2
+//       line 6   0 1 2 3 4 5 6 7       6 7 4 5 2 3 0 1        This is the swizzle of 128 bytes. It repeats every 1024
+//       line 7   0 1 2 3 4 5 6 7       7 6 5 4 3 2 1 0        bytes, and panels begin there.
 //
 // With PRODUCTS = 3 a panel is two, high halves and then low ones, and the sums of a panel are begun at zero: see
 // mma_tile.cuh for both.

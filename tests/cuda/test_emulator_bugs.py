@@ -4,14 +4,19 @@ import re
 from pathlib import Path
 
 import numpy as np
+import planted
+import planted_ring
 import pytest
-from planted import BUGS, CHECKED_ONLY, DRIVERS, PROGRAMS, Bug
+from planted import PROGRAMS, Bug
 
 from kernels.cuda import emulator
 from kernels.cuda.emulator import EmulatorRuntime, KernelError
 
 pytestmark = pytest.mark.skipif(bool(emulator.why_not()), reason=str(emulator.why_not()))
 PLACE = re.compile(r"\w+: \w+\.cu:[1-9]\d*: block \(\d+, \d+, \d+\), thread \(\d+, \d+, \d+\): ")
+DRIVERS = planted.DRIVERS | planted_ring.DRIVERS
+BUGS = (*planted.BUGS, *planted_ring.BUGS)
+CHECKED_ONLY = planted.CHECKED_ONLY | planted_ring.CHECKED_ONLY
 ORDERS = ("forward", "reverse", "random:3", "warps")
 
 
@@ -27,7 +32,7 @@ def test_a_right_program_passes_in_every_order(program: str, build: str, guard: 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_a_planted_bug_is_named(bug: Bug, tmp_path: Path) -> None:
     with pytest.raises(KernelError) as caught:
-        DRIVERS[bug.program](EmulatorRuntime("forward", "checked", "", folder=planted(bug, tmp_path)))
+        DRIVERS[bug.program](EmulatorRuntime("forward", "checked", "", folder=with_bug(bug, tmp_path)))
     text = (tmp_path / f"{bug.program}.cu").read_text().splitlines()
 
     def line(text_in_it: re.Match[str]) -> str:
@@ -38,7 +43,7 @@ def test_a_planted_bug_is_named(bug: Bug, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_without_checks_a_bug_shows_in_some_order_or_is_known_not_to(bug: Bug, tmp_path: Path) -> None:
-    folder = planted(bug, tmp_path)
+    folder = with_bug(bug, tmp_path)
     shows = False
     for order in ORDERS:
         try:
@@ -49,7 +54,7 @@ def test_without_checks_a_bug_shows_in_some_order_or_is_known_not_to(bug: Bug, t
     assert shows != (bug.name in CHECKED_ONLY)
 
 
-def planted(bug: Bug, folder: Path) -> Path:
+def with_bug(bug: Bug, folder: Path) -> Path:
     """The folder, with the program and the bug in it."""
     text = (PROGRAMS / f"{bug.program}.cu").read_text().replace("../../..", str(PROGRAMS.parents[2]))
     assert text.count(bug.right) == 1

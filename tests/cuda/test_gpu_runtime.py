@@ -159,6 +159,48 @@ def test_a_wrong_argument_is_named_before_the_launch(
     assert asked[-1][0] == "module"
 
 
+class TestTensorMaps:
+    ROW = next(row for row in TABLE if row.architecture)
+
+    @staticmethod
+    def arguments(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+        monkeypatch.setattr("kernels.cuda.gpu.of_driver", lambda of: np.frombuffer(str(of).encode()[:128], "V128"))
+        monkeypatch.setattr(type(runtime), "_address", lambda *_: 4096)
+        maps = [runtime.tensor_map(np.ones((1, 8, 32), np.float32), 32, (32, 128, 1)) for _ in range(2)]
+        return [*maps, None, x, *map(np.int32, (8, 32, 8, 0)), np.float32(0), np.int32(0)]
+
+    def test_are_passed_as_the_driver_made_them(self, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+        arguments = self.arguments(runtime, monkeypatch)
+        runtime.function(self.ROW.file, self.ROW.expression)((1,), (288,), arguments)
+        passed = asked[-1][4]
+        assert passed[0] is arguments[0].encoded
+        assert b"address=4096, sizes=(32, 8, 1), strides=(128, 1024), box=(32, 128, 1)" in passed[0].tobytes()
+        assert (passed[0].size, passed[0].nbytes) == (1, 128)
+
+    def test_kernels_that_take_them_are_compiled_for_the_one_architecture_that_has_them(self, runtime: Runtime) -> None:
+        runtime.function(self.ROW.file, self.ROW.expression)
+        assert asked[-1][1] == ("-std=c++17", "-arch=sm_90a")
+
+    def test_are_no_arrays_and_arrays_no_maps(self, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+        right = self.arguments(runtime, monkeypatch)
+        for position, wrong, message in (
+            (0, x, "argument 0: expected a tensor map, got numpy array float32 (4,)"),
+            (3, right[0], "argument 3: expected an array, None or an integer of 64 bits, got a tensor map"),
+        ):
+            arguments = [*right[:position], wrong, *right[position + 1 :]]
+            with pytest.raises(TypeError, match=re.escape(message)):
+                runtime.function(self.ROW.file, self.ROW.expression)((1,), (288,), arguments)
+
+    def test_a_graph_keeps_their_arrays(self, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+        arguments = self.arguments(runtime, monkeypatch)
+        array = arguments[0].array
+        references = sys.getrefcount(arguments[0])
+        graph = runtime.capture(lambda: runtime.function(self.ROW.file, self.ROW.expression)((1,), (288,), arguments))
+        assert sys.getrefcount(arguments[0]) > references
+        assert arguments[0].array is array
+        graph.launch()
+
+
 def test_a_graph_keeps_the_arrays_that_it_was_captured_with(runtime: Runtime) -> None:
     fill = runtime.function(*FILL)
     array = np.ones(4, np.float32)

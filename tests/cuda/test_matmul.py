@@ -18,6 +18,7 @@ from kernels.activations import FORMULAS
 from kernels.cuda.emulator import EmulatorRuntime, why_not
 from kernels.cuda.instances.products import CONVOLUTION, DEPTH, MATMUL, Rung
 from kernels.cuda.ops import plan
+from kernels.cuda.ops.prepared import prepared
 from kernels.cuda.ops.products import CudaProducts
 from kernels.reference import naive
 from kernels.types import Array
@@ -31,6 +32,8 @@ ORDERS = ("forward", "reverse", "random:1", "warps")
 RUNGS = [(name, np.dtype(dtype)) for dtype in ("float32", "float64") for name in MATMUL if "tf32" not in name]
 RUNGS += [(name, np.dtype("float32")) for name in MATMUL if "tf32" in name]
 TILES = [(name, dtype) for name, dtype in RUNGS if len(MATMUL[name].tiles["float"]) > 1]
+TF32 = ("tf32", "tf32-wgmma")
+ACCURATE = ("3xtf32", "3xtf32-wgmma")
 FUSED = [name for name, formula in FORMULAS.items() if formula.keeps == "y"]
 
 each_rung = pytest.mark.parametrize(("rung", "dtype"), RUNGS, ids=lambda value: str(value))
@@ -158,19 +161,72 @@ class TestAccuracy:
     @each_rung
     def test_of_each_rung(self, runtime: EmulatorRuntime, rung: str, dtype: np.dtype):
         error = self.error(runtime, rung, dtype)
-        bound = 1e-3 if rung == "tf32" else 5e-6 if dtype == np.float32 else 1e-14
+        bound = 1e-3 if rung in TF32 else 5e-6 if dtype == np.float32 else 1e-14
         assert error < bound
 
-    def test_tf32_is_not_float32(self, runtime: EmulatorRuntime):
+    @pytest.mark.parametrize("rung", TF32)
+    def test_tf32_is_not_float32(self, runtime: EmulatorRuntime, rung: str):
         """Else the bounds above would say nothing about which of them ran."""
-        assert self.error(runtime, "tf32", np.dtype(np.float32)) > 5e-6
+        assert self.error(runtime, rung, np.dtype(np.float32)) > 5e-6
 
-    def test_3xtf32_keeps_small_numbers_beside_large_ones(self, runtime: EmulatorRuntime):
+    @pytest.mark.parametrize("rung", ACCURATE)
+    def test_3xtf32_keeps_small_numbers_beside_large_ones(self, runtime: EmulatorRuntime, rung: str):
         """Numbers of 24 bits, whose last ones TF32 cannot hold; times 1, they must come through almost whole."""
         rng = np.random.default_rng(1)
         a = (1 + rng.integers(0, 2**23, (16, 8)) * 2.0**-23).astype(np.float32)
-        y = RungOps(runtime, np.dtype(np.float32), "3xtf32").product(a, np.eye(8, dtype=np.float32))
+        y = RungOps(runtime, np.dtype(np.float32), rung).product(a, np.eye(8, dtype=np.float32))
         np.testing.assert_allclose(y, a, rtol=2.0**-21)
+
+
+class TestWgmma:
+    """What is particular to the rungs of compute capability 9.0: their ring, and operands that are prepared."""
+
+    each = pytest.mark.parametrize("rung", [name for name, rung in MATMUL.items() if rung.parts])
+
+    @each
+    def test_the_ring_goes_round(self, runtime: EmulatorRuntime, rung: str):
+        """More steps of 32 than twice the stages, the last of them cut; more than one tile either way."""
+        assert_product(RungOps(runtime, np.dtype(np.float32), rung), 130, 32 * 12 + 9, 131, seed=0)
+
+    @each
+    @pytest.mark.parametrize("order", ORDERS)
+    def test_the_ring_goes_round_in_every_order_of_threads(self, rung: str, order: str):
+        ops = RungOps(EmulatorRuntime(order, "checked", "end"), np.dtype(np.float32), rung)
+        a, b = whole(ops.dtype, 0, (66, 32 * 12 + 9), (32 * 12 + 9, 127))
+        np.testing.assert_array_equal(ops.product(a, b), naive.matmul(a, b))
+
+    @each
+    def test_captured_as_eager(self, rung: str):
+        """Tensor maps hold addresses: what is replayed reads what lies there then."""
+        ops = RungOps(runtime := EmulatorRuntime(), np.dtype(np.float32), rung)
+        a, b, out = (ops.to_device(x) for x in whole(ops.dtype, 0, (40, 33), (33, 36), (40, 36)))
+
+        def multiply() -> None:
+            ops.begin_step(0)
+            ops.matmul(a, b, out=out)
+
+        multiply()
+        ops.workspace.freeze()
+        graph = runtime.capture(multiply)
+        for seed in (1, 2):
+            a[...], b[...] = whole(ops.dtype, seed, a.shape, b.shape)
+            out.fill(np.nan)
+            graph.launch()
+            np.testing.assert_array_equal(out, naive.matmul(a, b))
+
+    @each
+    @pytest.mark.parametrize("transposed", [False, True])
+    def test_operands_are_halves_that_add_up(self, rung: str, transposed: bool):
+        """To 21 bits and more; each has the digits of TF32, and what is behind k is not touched."""
+        ops = RungOps(EmulatorRuntime("random:1", "checked", "end"), np.dtype(np.float32))
+        rows, k, parts = 35, 70, MATMUL[rung].parts
+        x = np.random.default_rng(0).standard_normal((rows, k)).astype(np.float32)
+        stored = ops.to_device(np.ascontiguousarray(x.T) if transposed else x)
+        halves = prepared(ops, stored, (rows, k), transposed, parts, 128).array
+        assert halves.shape == (parts, rows, 72)
+        assert np.isnan(halves[:, :, k:]).all()
+        assert not (halves[:, :, :k].view(np.uint32) & 0x1FFF).any()
+        np.testing.assert_allclose(halves[:, :, :k].sum(0), x, rtol=2.0 ** (-11 * parts))
 
 
 class TestSplits:
@@ -228,7 +284,11 @@ class TestChoice:
     def test_the_chosen_rung_runs(self, rung: str, dtype: np.dtype):
         chosen: Rung = MATMUL[rung]
         arguments = chosen.tiles["float" if dtype == np.float32 else "double"][-1].arguments
-        assert self.launched(RecordingRuntime(), dtype.name, rung) == [f"{chosen.file[:-3]}<{arguments}, false, false>"]
+        expected = [f"{chosen.file[:-3]}<{arguments}, false, false>"]
+        if chosen.parts:
+            expected = [f"gemm_operand<{t}, {chosen.parts}>" for t in ("false", "true")]
+            expected.append(f"gemm_wgmma<{arguments}>")
+        assert self.launched(RecordingRuntime(), dtype.name, rung) == expected
 
     def test_auto_is_accurate_tensor_cores(self):
         assert self.launched(RecordingRuntime()) == ["gemm_tensor<64, 3, false, false>"]
@@ -246,7 +306,34 @@ class TestChoice:
         ops.product(np.zeros((128 * 16, 1), np.float32), np.zeros((1, 128 * 8), np.float32))
         assert runtime.launched == ["gemm_warp<float, 128, false, false>"]
 
-    @pytest.mark.parametrize("rung", ["tf32", "3xtf32"])
+    @pytest.mark.parametrize(("tf32", "products", "parts"), [(False, 3, 2), (True, 1, 1)])
+    @pytest.mark.parametrize("capability", [(8, 0), (9, 0), (10, 0)])
+    def test_a_large_product_takes_wgmma_where_there_is_one(
+        self, capability: tuple[int, int], tf32: bool, products: int, parts: int
+    ):
+        """And nowhere else: it is not in the instructions of later chips either."""
+        ops = RungOps(runtime := RecordingRuntime(capability), np.dtype(np.float32))
+        ops.tf32 = tf32
+        ops.product(np.zeros((128 * 16, 1), np.float32), np.zeros((1, 128 * 8), np.float32))
+        operands = [f"gemm_operand<false, {parts}>", f"gemm_operand<true, {parts}>"]
+        wgmma, mma = f"gemm_wgmma<{products}>", f"gemm_tensor<128, {products}, false, false>"
+        assert runtime.launched == ([*operands, wgmma] if capability == (9, 0) else [mma])
+
+    @pytest.mark.parametrize(
+        ("m", "n", "worth"), [(2048, 1024, True), (1920, 1024, False), (1 << 20, 513, True), (1 << 20, 512, False)]
+    )
+    def test_wgmma_is_for_products_that_fill_the_chip_and_pay_for_their_operands(self, m: int, n: int, worth: bool):
+        assert plan.worth_preparing(m, n) == worth
+
+    @pytest.mark.parametrize("rung", [name for name, rung in MATMUL.items() if rung.capability])
+    def test_wgmma_is_refused_where_it_is_not(self, rung: str):
+        ops = RungOps(RecordingRuntime((8, 9)), np.dtype(np.float32), rung)
+        with pytest.raises(
+            ValueError, match=f"matmul: {rung} has instructions of compute capability 9.0 alone, .* 8.9"
+        ):
+            ops.product(np.ones((1, 1), np.float32), np.ones((1, 1), np.float32))
+
+    @pytest.mark.parametrize("rung", [name for name in MATMUL if "tf32" in name])
     def test_tensor_cores_refuse_float64(self, runtime: EmulatorRuntime, rung: str):
         ops = RungOps(runtime, np.dtype(np.float64), rung)
         with pytest.raises(ValueError, match=f"matmul: {rung} multiplies float32 alone, this backend"):

@@ -7,8 +7,8 @@ import pytest
 from kernels.cuda import nvrtc, resources
 from kernels.cuda.instances import TABLE
 from kernels.cuda.nvrtc import CompileError, Resources, compile_kernels
-from kernels.cuda.resources import Key, Report, committed, compiled, differences, faults
-from kernels.cuda.source import Instance
+from kernels.cuda.resources import Key, Report, architectures, committed, compiled, differences, faults
+from kernels.cuda.source import FOLDER, Instance, expand
 
 needs_nvrtc = pytest.mark.skipif(bool(nvrtc.why_not()), reason=str(nvrtc.why_not()))
 
@@ -35,7 +35,7 @@ def reports() -> Mapping[Key, Report]:
 @needs_nvrtc
 def test_every_kernel_compiles_spills_nothing_and_fits(reports: Mapping[Key, Report]) -> None:
     assert {key: set(report) for key, report in reports.items()} == {
-        (row.file, row.expression): set(resources.SHARED) for row in TABLE
+        (row.file, row.expression): set(architectures(row)) for row in TABLE
     }
     assert "\n".join(map(str, faults(reports))) == ""
 
@@ -64,6 +64,22 @@ def test_what_does_not_compile_is_told_with_its_line() -> None:
         CompileError, match=r'(?s)wrong.cu does not compile for sm_90:.*wrong.cu\(2\): error: .*"INFINITY"'
     ):
         compile_kernels("__global__ void wrong(float* x) {\n  *x = INFINITY; }", "wrong.cu", ["wrong"], "sm_90")
+
+
+def test_a_kernel_is_compiled_for_all_architectures_or_for_the_one_that_has_its_instructions() -> None:
+    assert architectures(Instance("a.cu", "a", 1)) == ("sm_80", "sm_90", "sm_90a")
+    assert architectures(Instance("a.cu", "a", 1, architecture="sm_90a")) == ("sm_90a",)
+
+
+@needs_nvrtc
+def test_instructions_of_one_architecture_are_not_those_of_its_family() -> None:
+    row = next(row for row in TABLE if row.architecture)
+    text = expand(FOLDER / row.file)
+    assert (
+        compile_kernels(text, row.file, [row.expression], "sm_90a")[row.expression].parameters[:2] == ("b8[128]",) * 2
+    )
+    with pytest.raises(CompileError, match=r"not supported on \.target 'sm_90'"):
+        compile_kernels(text, row.file, [row.expression], "sm_90")
 
 
 def test_what_does_not_fit_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

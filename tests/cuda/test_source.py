@@ -47,7 +47,7 @@ def test_kernels_include_nothing_but_the_project() -> None:
     for path in (*FOLDER.glob("*.cu"), *FOLDER.glob("*.cuh")):
         text = re.sub(r"//.*", "", path.read_text(encoding="utf-8"))
         assert "#include <" not in text, path.name
-        assert "asm" not in text or path.name == "ptx.cuh", path.name
+        assert "asm" not in text or path.name in ("ptx.cuh", "ptx_sm90.cuh"), path.name
         assert "INFINITY" not in text, path.name
 
 

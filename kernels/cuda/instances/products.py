@@ -53,8 +53,8 @@ class Rung(NamedTuple):
         tiles: by element type, the largest first.
         splits: whether blocks may share the k of a tile.
         capability: the only compute capability that it runs on; None: any that has the instructions.
-        parts: of each operand in memory, where it has to be prepared by OPERAND: 1 as TF32, 2 as the sum of two; 0: it is
-            multiplied as it is.
+        parts: of each operand in memory, where it has to be prepared by OPERAND: 1 as TF32, 2 as the sum of two; 0: it
+            is multiplied as it is.
     """
 
     idea: str
@@ -63,6 +63,10 @@ class Rung(NamedTuple):
     splits: bool = False
     capability: tuple[int, int] | None = None
     parts: int = 0
+
+    def runs_on(self, capability: tuple[int, int]) -> bool:
+        """Whether a device of this compute capability is the one that the rung asks for."""
+        return self.capability in (None, capability)
 
 
 def ring_bytes(side: int, size: int, stages: int) -> int:

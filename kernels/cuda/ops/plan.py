@@ -15,9 +15,8 @@ SHORTEST = 4
 """Panels of k that a block has at least; with fewer, filling the pipeline takes longer than computing."""
 
 WORTH_PREPARING = 512
-"""m n / (m + n), the FLOPs of a product for each number of its operands, from which on the rungs of compute capability 9.0
-win more than the preparation of operands costs. Estimated from rates (400 TFLOP/s of TF32 against 250, 4 TB/s), not measured.
-"""
+"""m n / (m + n), from which on the rungs of compute capability 9.0 win more than the preparation of operands costs.
+Estimated from rates (400 TFLOP/s of TF32 against 250, memory at 4 TB/s) and not measured."""
 
 LARGEST = 2**31 - 1024
 """Kernels count the rows, steps and columns of a matrix in 32 bits, to the end of the last tile, panel or block."""

@@ -5,30 +5,21 @@ to TMA as it is, not even one that has k side by side: it would have to be align
 cut off, where they are rounded here.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
-from ...types import Array, Shape
+from ...types import Array
 from ..instances.products import OPERAND, OPERAND_SIDE, OPERAND_THREADS, WGMMA_DEPTH, operand_expression
-from ..runtime import Runtime
 from ..tensor_map import UNIT, TensorMap
+from .device import DeviceOps
 
 
 def prepared(
-    runtime: Runtime,
-    empty: Callable[[Shape], Array],
-    matrix: Array,
-    shape: tuple[int, int],
-    transposed: bool,
-    parts: int,
-    side: int,
+    ops: DeviceOps, matrix: Array, shape: tuple[int, int], transposed: bool, parts: int, side: int
 ) -> TensorMap:
     """The map of an operand of `shape` (rows, k), after the launch that prepares it.
 
     Args:
-        runtime: the device.
-        empty: makes the memory, (parts, rows, k up to a multiple of 16 bytes).
+        ops: whose workspace the prepared operand lies in, (parts, rows, k and up to 3 more).
         matrix: (rows, k), or (k, rows) if `transposed`; of the right operand of a product rows are columns.
         parts: 1 for TF32, 2 for the sum of two.
         side: rows of a tile: what one copy brings, of both parts.
@@ -36,9 +27,9 @@ def prepared(
     rows, k = shape
     lane = UNIT // matrix.itemsize
     stride = -(-max(k, 1) // lane) * lane
-    memory = empty((parts, rows, stride))
+    memory = ops.empty((parts, rows, stride))
     if k:
         blocks = -(-rows // OPERAND_SIDE) * -(-k // OPERAND_SIDE)
-        prepare = runtime.function(OPERAND, operand_expression(transposed, parts))
+        prepare = ops.runtime.function(OPERAND, operand_expression(transposed, parts))
         prepare((blocks,), (OPERAND_THREADS,), (matrix, memory, np.int32(rows), np.int32(k), np.int32(stride)))
-    return runtime.tensor_map(memory, max(k, 1), (WGMMA_DEPTH, side, parts))
+    return ops.runtime.tensor_map(memory, max(k, 1), (WGMMA_DEPTH, side, parts))

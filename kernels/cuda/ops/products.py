@@ -40,8 +40,8 @@ class CudaProducts(DeviceOps, ProductOps):
             factors of magnitude 2^-115 to 2^127 or 0; an infinite factor gives NaN.
 
     Raises:
-        ValueError: on assignment of an unknown name; on use of a rung that does not take the dtype, or that the device has
-            no instructions for.
+        ValueError: on assignment of an unknown name; on use of a rung that does not take the dtype, or that has
+            instructions which the device does not have.
     """
 
     matmul_rung = Choice("auto", *MATMUL)
@@ -71,8 +71,8 @@ class CudaProducts(DeviceOps, ProductOps):
             return
         expression = prepared_expression(rung.file, how.tile.arguments)
         with self.scratch():
-            a_map = prepared(self.runtime, self.empty, a, (m, k), trans_a, rung.parts, how.tile.side)
-            b_map = prepared(self.runtime, self.empty, b, (n, k), not trans_b, rung.parts, how.tile.side)
+            a_map = prepared(self, a, (m, k), trans_a, rung.parts, how.tile.side)
+            b_map = prepared(self, b, (n, k), not trans_b, rung.parts, how.tile.side)
             self._product(rung.file, expression, how, a_map, b_map, (m, k, n), bias, act, y, accumulate)
 
     def _conv2d(
@@ -162,8 +162,10 @@ class CudaProducts(DeviceOps, ProductOps):
 
     def _best_matmul(self, m: int, n: int) -> str:
         name = self._best("warp")
-        wgmma = f"{name}-wgmma"
-        return wgmma if wgmma in MATMUL and self._runs(MATMUL[wgmma]) and worth_preparing(m, n) else name
+        wgmma = MATMUL.get(f"{name}-wgmma")
+        if wgmma is None or not wgmma.runs_on(self.runtime.capability) or not worth_preparing(m, n):
+            return name
+        return f"{name}-wgmma"
 
     def _best(self, without_tensor_cores: str) -> str:
         """The rung that "auto" stands for."""
@@ -174,13 +176,10 @@ class CudaProducts(DeviceOps, ProductOps):
     def _rung(self, op: str, ladder: dict[str, Rung], name: str) -> Rung:
         if REALS[self.dtype] not in ladder[name].tiles:
             raise ValueError(f"{op}: {name} multiplies float32 alone, this backend computes in {self.dtype}")
-        if not self._runs(ladder[name]):
-            wanted, there = ("{}.{}".format(*version) for version in (ladder[name].capability, self.runtime.capability))
-            raise ValueError(f"{op}: {name} needs compute capability {wanted}, this device has {there}")
+        if not ladder[name].runs_on(self.runtime.capability):
+            there = "{}.{}".format(*self.runtime.capability)
+            raise ValueError(f"{op}: {name} has instructions of compute capability 9.0 alone, this device has {there}")
         return ladder[name]
-
-    def _runs(self, rung: Rung) -> bool:
-        return rung.capability in (None, self.runtime.capability)
 
 
 def _count(shape: Shape) -> int:

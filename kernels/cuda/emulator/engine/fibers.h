@@ -49,6 +49,7 @@ struct Fiber {
   std::vector<unsigned short> heard;  // the same of all threads of the block, as far as mbarriers have told
 };
 
+constexpr int WARP_GROUP = 128;      // threads
 constexpr size_t STACK = 256 << 10;  // bytes; memory is taken only as far as it is used
 
 static Fiber* current;

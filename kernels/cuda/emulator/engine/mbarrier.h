@@ -19,11 +19,11 @@ struct TensorCopy {
 };
 
 struct Mbarrier {
-  int arrivals, missing;    // of a phase, and how many of them have not come yet
-  unsigned phase;           // the present one
-  long long announced, under_way;  // bytes of it
+  int arrivals, missing;           // of a phase, and how many of them have not come yet
+  int initialised_by;              // thread
   bool seen_by_tma;
-  int initialised_by;
+  unsigned phase;                  // the present one
+  long long announced, under_way;  // bytes of it
   std::vector<TensorCopy> copies;  // of the present phase
   std::vector<Fiber*> waiting;
   std::vector<unsigned short> told;  // the clock of each thread as those that have arrived knew it
@@ -119,8 +119,7 @@ void mbarrier_init(Site site, u64* address, int arrivals) {
   if ((uintptr_t)address % 8) fail(site, "mbarrier_init: the address is not a multiple of 8");
   if (arrivals < 1) fail(site, "mbarrier_init: %d arrivals", arrivals);
   touch(site, address, 8, true, false);
-  mbarriers[address] = Mbarrier{arrivals, arrivals};
-  mbarriers[address].initialised_by = current->id;
+  mbarriers[address] = Mbarrier{.arrivals = arrivals, .missing = arrivals, .initialised_by = current->id};
 }
 
 void fence_async() {
@@ -175,12 +174,6 @@ static void end_tensor_copies() {
   for (const auto& [_, barrier] : mbarriers)
     if (!barrier.copies.empty())
       fail(barrier.copies[0].site, "the block ends, and nobody has waited for this copy");
-}
-
-// Of an mbarrier for which somebody waits for ever.
-static int tell_phase(char* to, size_t room, const Mbarrier& barrier) {
-  return snprintf(to, room, " for phase %u, which has had %d of %d arrivals and %lld of %lld bytes", barrier.phase,
-                  barrier.arrivals - barrier.missing, barrier.arrivals, barrier.under_way, barrier.announced);
 }
 
 }  // namespace mg

@@ -5,7 +5,8 @@
 //   - accesses outside of all arrays that the launch was given, of shared memory and of the thread's own stack;
 //   - shared memory that is read before anybody has written it;
 //   - races: two threads, the same bytes, one of them writes, and nothing orders them. What orders is __syncthreads,
-//     __syncwarp among the lanes of its mask, and, between blocks, __threadfence together with an atomic operation.
+//     __syncwarp among the lanes of its mask, arriving at an mbarrier and waiting for it (mbarrier.h), and, between
+//     blocks, __threadfence together with an atomic operation.
 //     Shuffles and votes order nothing, as in CUDA;
 //   - shared memory that is touched while an asynchronous copy into it is under way.
 // Whether there is a race does not depend on the order in which threads happen to run: accesses are compared by what
@@ -13,8 +14,8 @@
 //
 // For four bytes of memory there is a cell: the last write and two reads since (of different warps, if there are such).
 // Time is counted in intervals, the stretches of a block between two barriers: accesses in different intervals of one
-// block are ordered. Within an interval, two threads of one warp are ordered if the later one has seen, through
-// __syncwarp, the earlier one's clock of that moment (vector clocks: C. Fidge 1988, F. Mattern 1989; that a write and
+// block are ordered. Within an interval, two threads are ordered if the later one has seen, through __syncwarp or an
+// mbarrier, the earlier one's clock of that moment (vector clocks: C. Fidge 1988, F. Mattern 1989; that a write and
 // few reads suffice: C. Flanagan, S. Freund, FastTrack, 2009).
 #pragma once
 #include <algorithm>

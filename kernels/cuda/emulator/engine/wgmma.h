@@ -1,5 +1,8 @@
-// wgmma m64n128k8 for TF32. A product is computed as late as it may be: when a warp waits for it, the warp's quarter. Who
-// overwrites the factors before, or reads the sums, meets what was there.
+// wgmma m64n128k8 for TF32. A product is computed as late as it may be: when a warp waits for it, the warp's quarter.
+// Who overwrites the factors before that, or reads the sums, changes the result.
+//
+// The factors count as read by the lane that comes last to the wait, and a wgmma_wait orders the lanes of its warp as
+// __syncwarp does: that the products are done is known to each of them.
 #pragma once
 #include "mbarrier.h"
 
@@ -21,8 +24,6 @@ struct WgmmaQueue {
 };
 static std::vector<WgmmaQueue> wgmma_queues;  // by warp
 
-static constexpr int GROUP = 128;  // threads
-
 // Threads of a warp group that wait for one another at a wgmma.
 static std::vector<std::vector<Fiber*>> at_wgmma;
 
@@ -30,23 +31,23 @@ struct WgmmaOperands { u64 a, b; bool add; float* sums; };
 static WgmmaOperands wgmma_operands[1024];  // by thread
 
 void wgmma_tf32(Site site, float* sums, u64 a, u64 b, bool add) {
-  const int group = current->id / GROUP, first = group * GROUP;
-  if (threads - first < GROUP) fail(site, "wgmma_tf32 in a warp group of %d threads", threads - first);
+  const int group = current->id / WARP_GROUP, first = group * WARP_GROUP;
+  if (threads - first < WARP_GROUP) fail(site, "wgmma_tf32 in a warp group of %d threads", threads - first);
   auto& arrived = at_wgmma[group];
   if (!arrived.empty() && arrived[0]->site.line != site.line)
-    fail(site, "wgmma_tf32, while thread (%u, %u, %u) of the same warp group waits at the one of %s:%d",
-         arrived[0]->thread.x, arrived[0]->thread.y, arrived[0]->thread.z, arrived[0]->site.file, arrived[0]->site.line);
+    fail(site, "wgmma_tf32, while thread (%u, %u, %u) of the same warp group waits at %s:%d", arrived[0]->thread.x,
+         arrived[0]->thread.y, arrived[0]->thread.z, arrived[0]->site.file, arrived[0]->site.line);
   if (!wgmma_queues[current->warp].fenced)
     fail(site, "wgmma_tf32: no wgmma_fence since the warp has begun, or has waited for products");
   wgmma_operands[current->id] = {a, b, add, sums};
-  const WgmmaOperands& others = wgmma_operands[arrived.empty() ? current->id : arrived[0]->id];
-  if (a != others.a || b != others.b || add != others.add)
-    fail(site, "wgmma_tf32: not the operands of thread (%u, %u, %u) of the same warp group", arrived[0]->thread.x,
-         arrived[0]->thread.y, arrived[0]->thread.z);
   prepare_to_wait(site, "wgmma_tf32", Fiber::for_group);
   arrived.push_back(current);
-  if ((int)arrived.size() == GROUP) {
-    for (int warp = first / 32; warp < (first + GROUP) / 32; warp++) {
+  const WgmmaOperands& of_first = wgmma_operands[arrived[0]->id];
+  if (a != of_first.a || b != of_first.b || add != of_first.add)
+    fail(site, "wgmma_tf32: not the operands of thread (%u, %u, %u) of the same warp group", arrived[0]->thread.x,
+         arrived[0]->thread.y, arrived[0]->thread.z);
+  if ((int)arrived.size() == WARP_GROUP) {
+    for (int warp = first / 32; warp < (first + WARP_GROUP) / 32; warp++) {
       Wgmma product{site, a, b, add, {}, wgmma_queues[warp].group};
       for (int l = 0; l < 32; l++) product.sums[l] = wgmma_operands[warp * 32 + l].sums;
       wgmma_queues[warp].products.push_back(product);
@@ -88,7 +89,8 @@ struct WgmmaMatrix {
   void line(int number, float* to) const {
     for (u32 piece = 0; piece < 2; piece++) {
       const u32 address = swizzled(start + number / 8 * stride + number % 8 * 128 + piece * 16);
-      if (address + 16 > shared_window_bytes) fail(site, "wgmma_tf32: line %d of %s lies beyond shared memory", number, name);
+      if (address + 16 > shared_window_bytes)
+        fail(site, "wgmma_tf32: line %d of %s lies beyond shared memory", number, name);
       touch(site, shared_window + address, 16, false, false);
       memcpy(to + piece * 4, shared_window + address, 16);
     }
@@ -142,7 +144,7 @@ static void end_wgmma() {
 static void start_wgmma() {
   const int warps = (threads + 31) / 32;
   wgmma_queues.assign(warps, WgmmaQueue{});
-  at_wgmma.assign((threads + GROUP - 1) / GROUP, {});
+  at_wgmma.assign((threads + WARP_GROUP - 1) / WARP_GROUP, {});
 }
 
 }  // namespace mg
