@@ -164,7 +164,7 @@ class TestTensorMaps:
 
     @staticmethod
     def arguments(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-        monkeypatch.setattr("kernels.cuda.gpu.of_driver", lambda of: np.frombuffer(str(of).encode()[:128], "V128"))
+        monkeypatch.setattr("kernels.cuda.gpu.of_driver", lambda of: np.array([str(of).encode()], "V128"))
         monkeypatch.setattr(type(runtime), "_address", lambda *_: 4096)
         maps = [runtime.tensor_map(np.ones((1, 8, 32), np.float32), 32, (32, 128, 1)) for _ in range(2)]
         return [*maps, None, x, *map(np.int32, (8, 32, 8, 0)), np.float32(0), np.int32(0)]

@@ -192,7 +192,7 @@ class TestWgmma:
     @pytest.mark.parametrize("order", ORDERS)
     def test_the_ring_goes_round_in_every_order_of_threads(self, rung: str, order: str):
         ops = RungOps(EmulatorRuntime(order, "checked", "end"), np.dtype(np.float32), rung)
-        a, b = whole(ops.dtype, 0, (66, 32 * 12 + 9), (32 * 12 + 9, 127))
+        a, b = whole(ops.dtype, 0, (66, 32 * 7 + 9), (32 * 7 + 9, 127))
         np.testing.assert_array_equal(ops.product(a, b), naive.matmul(a, b))
 
     @each
