@@ -148,6 +148,20 @@ def multiply(a: Array, b: Array, y: Array) -> None:
 
 
 @kernel
+def _fill(block: int, x: Array, value: float) -> None:
+    number = x.dtype.type(value)
+    run = x[block * BLOCK : (block + 1) * BLOCK]
+    for i in range(run.size):
+        run[i] = number
+
+
+@parallel_kernel
+def fill(x: Array, value: float) -> None:
+    """x = value."""
+    fork(_fill, _blocks_of(x.size), (x, value))
+
+
+@kernel
 def _scale_shift(block: int, x: Array, scale: float, shift: float, y: Array) -> None:
     at = slice(block * BLOCK, (block + 1) * BLOCK)
     x_b, y_b = x[at], y[at]

@@ -152,10 +152,12 @@ class TestSoftmaxCrossEntropy:
         np.testing.assert_allclose(same, gradient, atol=1e-6)
 
 
-def test_fill_clears_nan(ops: Ops):
-    x = np.full((2, 3), np.nan, ops.dtype)
-    ops.fill(x, 0)
-    np.testing.assert_array_equal(x, 0)
+@pytest.mark.parametrize("shape", [(2, 3), (5, 7001)])
+def test_fill_clears_nan(ops: Ops, shape: tuple[int, int]):
+    x = np.full((shape[0] + 2, shape[1]), np.nan, ops.dtype)
+    ops.fill(x[1:-1], 0.5)
+    np.testing.assert_array_equal(x[1:-1], 0.5)
+    assert np.isnan(x[[0, -1]]).all()
 
 
 def test_clip_keeps_what_lies_between_and_shows_nan(ops: Ops):

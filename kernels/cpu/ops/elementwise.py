@@ -51,6 +51,13 @@ class NumbaElementwise(ElementwiseOps):
     def _axpy(self, alpha: float, x: Array, y: Array) -> None:
         elementwise.axpy(float(alpha), flat(x), flat(y))
 
+    def _fill(self, x: Array, value: float) -> None:
+        """On all cores where there is much to write: one core alone does not keep the memory busy."""
+        if x.dtype == self.dtype and x.flags.c_contiguous and x.size > elementwise.BLOCK:
+            elementwise.fill(flat(x), float(value))
+        else:
+            super()._fill(x, value)
+
     def _clip(self, x: Array, low: float, high: float) -> None:
         elementwise.clip(flat(x), float(low), float(high))
 

@@ -8,6 +8,7 @@ import numba
 import numpy as np
 import pytest
 
+from kernels.cpu import NumbaOps
 from kernels.types import Array
 from minigan import TrainConfig, Trainer
 
@@ -72,3 +73,12 @@ def test_python_keeps_nothing_of_a_step():
     finally:
         tracemalloc.stop()
     assert sizes[1] - sizes[0] < 64 << 10
+
+
+def test_fill_takes_arrays_that_no_kernel_takes(dtype: np.dtype):
+    ops, columns, counts = NumbaOps(dtype), np.full((9, 4000), np.nan, dtype), np.arange(20000)
+    ops.fill(columns[:, :2000], 3)
+    ops.fill(counts, 7)
+    assert (columns[:, :2000] == 3).all()
+    assert np.isnan(columns[:, 2000:]).all()
+    assert (counts == 7).all()
