@@ -2,7 +2,7 @@
 
     y,   cache = layer.forward(ops, p, x, train=True)
     dx,  tape  = layer.backward(ops, p, cache, dy, g=None, extra=None, need_dx=True)
-    ddy, extra = layer.double_backward(ops, p, tape, ddx, g=None)
+    ddy, extra = layer.double_backward(ops, p, tape, ddx, g=None, ddp=None)
 
 Each sweep returns its result and a private note for a later sweep of the same layer. Nothing is remembered on the
 layer: one discriminator runs on real, fake and mixed batches within a step, each run with notes of its own. The rules:
@@ -10,12 +10,14 @@ layer: one discriminator runs on real, fake and mixed batches within a step, eac
 1. A layer holds hyper-parameters only. `p` parameters, `g` gradients, notes and `ops` are arguments.
 2. Parameters accumulate (`+=` into g), activations overwrite. Inputs, notes and dy are never modified; a result may
    alias an input (Flatten), so never write into an array that you did not create.
-3. d + name is a gradient, dd + name the cotangent of a gradient. None means zero (ddx, extra, dy) or not wanted (g).
+3. d + name is a gradient, dd + name the cotangent of a gradient. None means zero (ddx, ddp, extra, dy) or not wanted
+   (g).
 
 `forward` computes y = f(x; p). `backward` is the vector-Jacobian product: dx = (df/dx)^T dy, g += (df/dp)^T dy.
-`double_backward` differentiates that product: for s = <ddx, dx(x, dy; p)> it returns ddy = ds/ddy = (df/dx) ddx,
-adds to g the part of ds/dp that needs nothing from the layers in front, and returns as `extra` what s owes to the
-layer's own forward values, to be sent through the same layer's `backward(extra=extra)` afterwards. A gradient penalty:
+`double_backward` differentiates both products: for s = <ddx, dx(x, dy; p)> + <ddp, dp(x, dy; p)>, dp = (df/dp)^T dy, it
+returns ddy = ds/ddy = (df/dx) ddx + (df/dp) ddp, adds to g the part of ds/dp that needs nothing from the layers in
+front, and returns as `extra` what s owes to the layer's own forward values, to be sent through the same layer's
+`backward(extra=extra)` afterwards. A gradient penalty:
 
     u, cache = D.forward(ops, p, x)
     dx, tape = D.backward(ops, p, cache, ones)                 the input gradient
@@ -24,7 +26,9 @@ layer's own forward values, to be sent through the same layer's `backward(extra=
     if extra is not None:
         D.backward(ops, p, cache, None, g, extra=extra, need_dx=False)
 
-The second sweep is Pearlmutter's R-operator (Fast exact multiplication by the Hessian, 1994) on the network.
+The second sweep is Pearlmutter's R-operator (Fast exact multiplication by the Hessian, 1994) on the network: ddx moves
+its input, ddp its parameters. With ddp alone, and in the third sweep the gradient that ddu makes of a loss, both end in
+the Hessian's product with ddp (`minigan.training.updates.d_double_grad`, for unrolled GANs).
 """
 
 import math
@@ -83,7 +87,9 @@ class Layer(ABC):
     ) -> tuple[Any, Note]:
         """Return dx (None unless need_dx) and the tape; add parameter gradients to g where given."""
 
-    def double_backward(self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None = None) -> tuple[Any, Note]:
+    def double_backward(
+        self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None = None, ddp: Params | None = None
+    ) -> tuple[Any, Note]:
         """Return ddy and the extra (None when zero); add second-order parameter gradients to g where given."""
         raise NoSecondOrderError(
             f"{type(self).__name__} has no double_backward: it cannot stand in a penalised network"
@@ -229,13 +235,16 @@ class Sequential(Layer):
                 break
         return (dy if need_dx else None), tapes
 
-    def double_backward(self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None = None) -> tuple[Any, Note]:
-        """First to last along ddx; the extras by name, None if there is none."""
+    def double_backward(
+        self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None = None, ddp: Params | None = None
+    ) -> tuple[Any, Note]:
+        """First to last along ddx and ddp; the extras by name, None if there is none."""
         extras = {}
         for name, layer in self.layers.items():
-            if ddx is None:
-                break
-            ddx, own = layer.double_backward(ops, p.sub(name), tape[name], ddx, sub(g, name))
+            moved = sub(ddp, name)
+            if ddx is None and not moved:
+                continue
+            ddx, own = layer.double_backward(ops, p.sub(name), tape[name], ddx, sub(g, name), moved)
             if own is not None:
                 extras[name] = own
         return ddx, extras or None

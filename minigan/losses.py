@@ -14,6 +14,10 @@ loss is a mean over the batch. With s the sigmoid, sp(t) = log(1 + e^t), N sampl
 
 Everything is written with sp and s in a form that overflows for no u, so gradients stay exact far out (|u| up to 1e4),
 where log(sigmoid(u) + 1e-8) has lost them. Gradients below are per sample, before the division by N.
+
+Unrolled GANs differentiate D's updates, and so the gradient of L_D once more, along a direction (ddr, ddf) of the
+logits: with s' = s (1 - s) that is s'(u) times the direction for the logistic losses, the direction itself for
+least-squares, and 0 for those that are linear by pieces.
 """
 
 from collections.abc import Callable
@@ -30,16 +34,27 @@ class Loss:
     """A pair of losses.
 
     d_loss(u_real, u_fake) -> (value, du_real, du_fake)         g_loss(u_real or None, u_fake) -> (value, du_fake)
+    d_curvature(u_real, u_fake, ddu_real, ddu_fake) -> (du_real, du_fake)     g_slope(u_real, u_fake) -> du_real
 
     `value` is 0-d, the gradients have the shape (N, 1) of the logits; any other shape raises ValueError.
-    `g_needs_real`: whether g_loss depends on u_real.
+
+    Attributes:
+        d_terms, g_terms: (r, f) -> each sample's loss, and the gradients in the logits.
+        d_curve: (r, f, ddr, ddf) -> derivatives of both gradients along the direction; None where they are 0.
+        g_real: (r, f) -> gradient of G's loss in the real logits; None where it does not depend on them.
     """
 
     name: str
     source: str
     d_terms: Callable[[Array, Array], tuple[Array, Array, Array]]
     g_terms: Callable[[Array | None, Array], tuple[Array, Array]]
-    g_needs_real: bool = False
+    d_curve: Callable[[Array, Array, Array, Array], tuple[Array, Array]] | None = None
+    g_real: Callable[[Array, Array], Array] | None = None
+
+    @property
+    def g_needs_real(self) -> bool:
+        """Whether g_loss depends on u_real."""
+        return self.g_real is not None
 
     def d_loss(self, u_real: Array, u_fake: Array) -> tuple[Array, Array, Array]:
         """Discriminator's loss and its gradients in both logits."""
@@ -56,6 +71,19 @@ class Loss:
             _check(self.name, u_real=u_real, u_fake=u_fake)
         terms, du_fake = self.g_terms(u_real, u_fake)
         return mean(terms), du_fake / len(u_fake)
+
+    def d_curvature(self, u_real: Array, u_fake: Array, ddu_real: Array, ddu_fake: Array) -> tuple[Array, Array]:
+        """The Hessian of the discriminator's loss in both logits, times a direction: what its two gradients become."""
+        _check(self.name, u_real=u_real, u_fake=u_fake, ddu_real=ddu_real, ddu_fake=ddu_fake)
+        if self.d_curve is None:
+            return np.zeros_like(u_real), np.zeros_like(u_fake)
+        dr, df = self.d_curve(u_real, u_fake, ddu_real, ddu_fake)
+        return dr / len(u_real), df / len(u_fake)
+
+    def g_slope(self, u_real: Array, u_fake: Array) -> Array:
+        """Gradient of the generator's loss in the real logits; they do not move with G, but with D."""
+        _check(self.name, u_real=u_real, u_fake=u_fake)
+        return np.zeros_like(u_real) if self.g_real is None else self.g_real(u_real, u_fake) / len(u_real)
 
 
 def mean(terms: Array) -> Array:
@@ -86,6 +114,16 @@ def _d_logistic(smoothing: float) -> Callable[[Array, Array], tuple[Array, Array
     return d_terms
 
 
+def _curve(u: Array) -> Array:
+    """s'(u) = s(u) s(-u)."""
+    return sigmoid(u) * sigmoid(-u)
+
+
+def _logistic_curve(r: Array, f: Array, ddr: Array, ddf: Array) -> tuple[Array, Array]:
+    """s'(r) ddr, s'(f) ddf; label smoothing is linear."""
+    return _curve(r) * ddr, _curve(f) * ddf
+
+
 def minimax(label_smoothing: float = 0.0) -> Loss:
     """The saturating game of Goodfellow et al. 2014, eq. 1: du_real = -s(-r), du_fake = s(f); G: -s(f).
 
@@ -98,6 +136,7 @@ def minimax(label_smoothing: float = 0.0) -> Loss:
         "Goodfellow et al. 2014, eq. 1",
         _d_logistic(label_smoothing),
         lambda _, f: (-softplus(f), -sigmoid(f)),
+        _logistic_curve,
     )
 
 
@@ -108,6 +147,7 @@ def non_saturating(label_smoothing: float = 0.0) -> Loss:
         "Goodfellow et al. 2014, section 3",
         _d_logistic(label_smoothing),
         lambda _, f: (softplus(-f), -sigmoid(-f)),
+        _logistic_curve,
     )
 
 
@@ -118,6 +158,7 @@ def least_squares() -> Loss:
         "Mao et al. 2017, eq. 9",
         lambda r, f: (0.5 * (r - 1) ** 2 + 0.5 * f * f, r - 1, f),
         lambda _, f: (0.5 * (f - 1) ** 2, f - 1),
+        lambda _r, _f, ddr, ddf: (ddr, ddf),
     )
 
 
@@ -152,6 +193,8 @@ def relativistic_average() -> Loss:
     """RaSGAN (Jolicoeur-Martineau 2019, eq. 7 and 8), with a = s(-(r - mean f)) and b = s(f - mean r):
 
     D: du_real = -a - mean b,   du_fake = b + mean a      G: the same with the roles of r and f exchanged
+
+    Along (ddr, ddf), a moves by -a (1 - a) (ddr - mean ddf) and b by b (1 - b) (ddf - mean ddr).
     """
 
     def one_side(r: Array, f: Array) -> tuple[Array, Array, Array]:
@@ -164,7 +207,13 @@ def relativistic_average() -> Loss:
         terms, du_fake, _ = one_side(f, r)
         return terms, du_fake
 
-    return Loss("relativistic-average", "Jolicoeur-Martineau 2019, eq. 7 and 8", one_side, g_terms, g_needs_real=True)
+    def curve(r: Array, f: Array, ddr: Array, ddf: Array) -> tuple[Array, Array]:
+        da = -_curve(r - f.mean()) * (ddr - ddf.mean())
+        db = _curve(f - r.mean()) * (ddf - ddr.mean())
+        return -da - db.mean(), db + da.mean()
+
+    source = "Jolicoeur-Martineau 2019, eq. 7 and 8"
+    return Loss("relativistic-average", source, one_side, g_terms, curve, lambda r, f: one_side(f, r)[2])
 
 
 def relativistic_paired() -> Loss:
@@ -181,9 +230,12 @@ def relativistic_paired() -> Loss:
         assert r is not None
         return softplus(r - f), -sigmoid(r - f)
 
-    return Loss(
-        "relativistic-paired", "Jolicoeur-Martineau 2019; Huang et al. 2024", d_terms, g_terms, g_needs_real=True
-    )
+    def curve(r: Array, f: Array, ddr: Array, ddf: Array) -> tuple[Array, Array]:
+        ds = _curve(f - r) * (ddf - ddr)
+        return -ds, ds
+
+    source = "Jolicoeur-Martineau 2019; Huang et al. 2024"
+    return Loss("relativistic-paired", source, d_terms, g_terms, curve, lambda r, f: sigmoid(r - f))
 
 
 LOSSES: dict[str, Callable[..., Loss]] = {

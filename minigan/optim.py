@@ -2,17 +2,21 @@
 
 An optimizer holds its state as ParamSets of the network's spec, so that a checkpoint saves them like weights. One
 update is one kernel over the flat buffer; the formulas stand in `kernels.reference.updates`.
+
+An update is a function (p, moments, g) -> (p', moments'), and `back` is its adjoint: from the gradients of anything in
+what came out (dp, dv, ...) to those in what went in. An unrolled GAN goes back through D's updates by it.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from kernels import Ops
 from kernels.types import Array
 
+from .optim_back import Applied, root_quotient_back
 from .params import ParamSet
 
 
@@ -52,6 +56,15 @@ class Optimizer(ABC):
     @abstractmethod
     def _update(self, ops: Ops, p: Array, g: Array, guard: Array, lr: float) -> None: ...
 
+    @abstractmethod
+    def back(
+        self, ops: Ops, update: Applied, dp: Array, dmoments: Mapping[str, Array], lr: float | None = None
+    ) -> Array:
+        """The adjoint of one `step`: dp and dmoments become, in place, those of before it; returns dg.
+
+        A step that left its update out has none, since its gradient was not finite.
+        """
+
     def _moment(self, name: str) -> Array | None:
         return self.moments[name].flat if name in self.moments else None
 
@@ -60,6 +73,9 @@ class SGD(Optimizer):
     """Stochastic gradient descent with optional momentum (heavy ball) or Nesterov's look-ahead.
 
     p -= lr weight_decay p;  v = momentum v + g;  p -= lr v, with nesterov p -= lr (g + momentum v).
+
+    back: dv -= lr dp (with nesterov lr momentum dp),  dg = dv (with nesterov - lr dp),  dv *= momentum,
+    dp -= lr weight_decay dp.
     """
 
     def __init__(
@@ -89,9 +105,27 @@ class SGD(Optimizer):
             weight_decay=self.weight_decay,
         )
 
+    def back(
+        self, ops: Ops, update: Applied, dp: Array, dmoments: Mapping[str, Array], lr: float | None = None
+    ) -> Array:
+        """See the class."""
+        lr = self.lr if lr is None else lr
+        dg = ops.scale_shift(dp, -lr)
+        if self.momentum:
+            dv = dmoments["velocity"]
+            ops.axpy(-lr * self.momentum if self.nesterov else -lr, dp, dv)
+            dg = ops.add(dg, dv) if self.nesterov else ops.scale_shift(dv, 1.0)
+            dv *= self.momentum
+        dp *= 1 - lr * self.weight_decay
+        return dg
+
 
 class RMSprop(Optimizer):
-    """v = decay v + (1 - decay) g^2;  p -= lr g/(sqrt(v) + eps)  (Tieleman and Hinton 2012)."""
+    """v = decay v + (1 - decay) g^2;  p -= lr g/(sqrt(v) + eps)  (Tieleman and Hinton 2012).
+
+    back: with dq = -lr dp, the gradient in g/(sqrt(v) + eps), and what `root_quotient_back` makes of it,
+    dg = dnumerator + 2 (1 - decay) g dv,  dv *= decay.
+    """
 
     def __init__(
         self, params: ParamSet, lr: float = 1e-3, decay: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0
@@ -107,9 +141,26 @@ class RMSprop(Optimizer):
         v = self.moments["v"].flat
         ops.rmsprop(p, g, v, guard, lr=lr, decay=self.decay, eps=self.eps, weight_decay=self.weight_decay)
 
+    def back(
+        self, ops: Ops, update: Applied, dp: Array, dmoments: Mapping[str, Array], lr: float | None = None
+    ) -> Array:
+        """See the class."""
+        lr = self.lr if lr is None else lr
+        dv = dmoments["v"]
+        dg, owed = root_quotient_back(ops, update.g, update.moments["v"], 1.0, self.eps, ops.scale_shift(dp, -lr))
+        ops.axpy(1.0, owed, dv)
+        ops.axpy(2 * (1 - self.decay), ops.multiply(update.g, dv), dg)
+        dv *= self.decay
+        dp *= 1 - lr * self.weight_decay
+        return dg
+
 
 class Adam(Optimizer):
     """Kingma and Ba 2015, bias-corrected; AMSGrad (Reddi et al. 2018) and decoupled decay (AdamW) as options.
+
+    back: with dq = -lr/(1 - beta1^t) dp, the gradient in m/(sqrt(v/(1 - beta2^t)) + eps), and what
+    `root_quotient_back` makes of it added to dm and dv,  dg = (1 - beta1) dm + 2 (1 - beta2) g dv,  dm *= beta1,
+    dv *= beta2. AMSGrad's v_max passes its gradient on to v where v is the maximum.
 
     Deviation: weight decay is always decoupled, p -= lr weight_decay p; PyTorch's Adam adds it to the gradient.
     """
@@ -147,6 +198,33 @@ class Adam(Optimizer):
             weight_decay=self.weight_decay,
             step=self.count,
         )
+
+    def back(
+        self, ops: Ops, update: Applied, dp: Array, dmoments: Mapping[str, Array], lr: float | None = None
+    ) -> Array:
+        """See the class."""
+        lr = self.lr if lr is None else lr
+        g, dm, dv = update.g, dmoments["m"], dmoments["v"]
+        m, v, v_max = (update.moments.get(name) for name in ("m", "v", "v_max"))
+        assert m is not None
+        assert v is not None
+        dq = ops.scale_shift(dp, -lr / (1 - self.beta1**update.number))
+        scale = 1 / (1 - self.beta2**update.number)
+        dnumerator, dtop = root_quotient_back(ops, m, v if v_max is None else v_max, scale, self.eps, dq)
+        ops.axpy(1.0, dnumerator, dm)
+        if v_max is not None:
+            ops.axpy(1.0, dmoments["v_max"], dtop)
+            new = np.equal(v, v_max, out=ops.empty(v.shape))
+            passed = ops.multiply(dtop, new)
+            np.subtract(dtop, passed, out=dmoments["v_max"])
+            dtop = passed
+        ops.axpy(1.0, dtop, dv)
+        dg = ops.scale_shift(ops.multiply(g, dv), 2 * (1 - self.beta2))
+        ops.axpy(1 - self.beta1, dm, dg)
+        dm *= self.beta1
+        dv *= self.beta2
+        dp *= 1 - lr * self.weight_decay
+        return dg
 
 
 OPTIMIZERS = ("sgd", "rmsprop", "adam")

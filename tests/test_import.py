@@ -19,7 +19,7 @@ LEVELS = (
     {"kernels", "errors"},
     {"initializers", "data", "metrics", "viz"},
     {"params"},
-    {"layer", "condition"},
+    {"layer", "condition", "optim_back"},
     {"layers", "losses", "auxiliary", "reconstruction", "optim", "penalties", "spectral_norm"},
     {"lecam"},
     {"presets", "gradcheck", "summary", "testing"},

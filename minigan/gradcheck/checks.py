@@ -33,7 +33,7 @@ def check_layer(
     """Check `backward`, and `double_backward` where the layer has one, at a random point.
 
     Backward is held to the difference quotient of s = <dy, y>, in x and all parameters together; double_backward and
-    the sweep that follows it to that of s = <ddx, dx>, in x, dy and all parameters together.
+    the sweep that follows it to that of s = <ddx, dx> + <ddp, dp>, in x, dy and all parameters together.
 
     Args:
         layer: any layer or network.
@@ -62,9 +62,10 @@ def check_layer(
 
 
 def check_loss(loss: Loss, *, batch: int = 5, scale: float = 2.0, seed: int = 0, directions: int = 3) -> Report:
-    """Check d_loss and g_loss of a loss at random logits of standard deviation `scale`."""
+    """Check all gradients of a loss, and D's once more, at random logits of standard deviation `scale`."""
     rng = np.random.default_rng(seed)
     u_real, u_fake = scale * rng.standard_normal((2, batch, 1))
+    ddu_real, ddu_fake = rng.standard_normal((2, batch, 1))
 
     def d_value() -> Evaluation:
         value, *gradients = loss.d_loss(u_real, u_fake)
@@ -72,13 +73,19 @@ def check_loss(loss: Loss, *, batch: int = 5, scale: float = 2.0, seed: int = 0,
 
     def g_value() -> Evaluation:
         value, gradient = loss.g_loss(u_real, u_fake)
-        return Evaluation(float(value), gradient)
+        return Evaluation(float(value), (gradient, loss.g_slope(u_real, u_fake)))
 
-    _, du_real, du_fake = loss.d_loss(u_real, u_fake)
+    def slope_value() -> Evaluation:
+        _, du_real, du_fake = loss.d_loss(u_real, u_fake)
+        return Evaluation(_dot(ddu_real, du_real) + _dot(ddu_fake, du_fake), (du_real, du_fake))
+
+    def check(value: Callable[[], Evaluation], *gradients: Array) -> Report:
+        return check_function(loss.name, value, [u_real, u_fake], gradients, seed=seed, directions=directions)
+
+    _, *d_gradients = loss.d_loss(u_real, u_fake)
     _, du_generator = loss.g_loss(u_real, u_fake)
-    d = check_function(loss.name, d_value, [u_real, u_fake], [du_real, du_fake], seed=seed, directions=directions)
-    g = check_function(loss.name, g_value, [u_fake], [du_generator], seed=seed, directions=directions)
-    return d.joined(g)
+    first = check(d_value, *d_gradients).joined(check(g_value, loss.g_slope(u_real, u_fake), du_generator))
+    return first.joined(check(slope_value, *loss.d_curvature(u_real, u_fake, ddu_real, ddu_fake)))
 
 
 def check_update(name: str, gradient: Gradient, params: ParamSet, *, seed: int = 0, directions: int = 3) -> Report:
@@ -207,12 +214,12 @@ def _check_double_backward(at: _Point, rng: np.random.Generator, directions: int
     y, cache = at.forward()
     dy = _map(lambda a: rng.standard_normal(a.shape), y)
     dx, tape = at.layer.backward(at.ops, at.p, cache, dy)
-    if all(member is None for member in _leaves(dx)):
+    if all(member is None for member in _leaves(dx)) and not at.p.trainable():
         return None
     ddx = _map(lambda a: None if a is None else rng.standard_normal(a.shape), dx)
-    g = at.p.like()
+    ddp, g = _noisy(at.p.like(), rng), at.p.like()
     try:
-        ddy, extra = at.layer.double_backward(at.ops, at.p, tape, ddx, g)
+        ddy, extra = at.layer.double_backward(at.ops, at.p, tape, ddx, g, ddp)
     except NoSecondOrderError:
         return None
     dx_extra = _map(lambda _: None, at.x)
@@ -224,8 +231,9 @@ def _check_double_backward(at: _Point, rng: np.random.Generator, directions: int
     def value() -> Evaluation:
         _, cache = at.forward()
         kinks = signs(cache)
-        dx, _ = at.layer.backward(at.ops, at.p, cache, dy)
-        return Evaluation(_dot(ddx, dx), kinks)
+        dp = at.p.like()
+        dx, _ = at.layer.backward(at.ops, at.p, cache, dy, dp)
+        return Evaluation(_dot(ddx, dx) + _dot(ddp.flat, dp.flat), kinks)
 
     seed = int(rng.integers(1 << 30))
     variables = at.variables() + _leaves(dy)

@@ -56,7 +56,13 @@ class Elementwise(Layer):
         return dx, ActivationTape(cache, dy)
 
     def double_backward(
-        self, ops: Ops, p: Params, tape: ActivationTape, ddx: Array | None, g: Params | None = None
+        self,
+        ops: Ops,
+        p: Params,
+        tape: ActivationTape,
+        ddx: Array | None,
+        g: Params | None = None,
+        ddp: Params | None = None,
     ) -> tuple[Array | None, Note]:
         """ddy = ddx f'; extra = ddx dy f''."""
         if ddx is None:

@@ -88,7 +88,7 @@ class DiffAugment(Layer):
         return _move(ops, _cut(ops, dy, cache.hole), -cache.shift), cache
 
     def double_backward(
-        self, ops: Ops, p: Params, tape: Changes | None, ddx: Any, g: Params | None = None
+        self, ops: Ops, p: Params, tape: Changes | None, ddx: Any, g: Params | None = None, ddp: Params | None = None
     ) -> tuple[Array | None, None]:
         """ddy = cut(move(ddx))."""
         if ddx is None or tape is None:

@@ -51,29 +51,29 @@ class Branches(Layer):
     def backward_branches(
         self, ops: Ops, p: Params, cache: Note, dys: list[Any], g: Params | None, extra: Note, need_dx: bool
     ) -> tuple[list[Any], Note]:
-        """dx of each branch (None where nothing flows), and their tapes by name."""
+        """dx of each branch, and the tapes by name; where nothing flows None and no tape."""
         dxs: list[Any] = []
         tapes: dict[str, Note] = {}
         for (name, layer), dy in zip(self.branches.items(), dys, strict=True):
-            own = sub(extra, name)
-            dx = tapes[name] = None
+            own, dx = sub(extra, name), None
             if dy is not None or own is not None:
                 dx, tapes[name] = layer.backward(ops, p.sub(name), cache[name], dy, sub(g, name), own, need_dx)
             dxs.append(dx)
         return dxs, tapes
 
     def double_backward_branches(
-        self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None
+        self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None, ddp: Params | None
     ) -> tuple[list[Any], Note]:
         """ddy of each branch, and their extras by name, None if there is none.
 
         A branch into which backward sent nothing has no ddy: nobody has a dy to learn from it.
         """
         ddys, extras = [], {}
-        for name, own in self.inputs(ddx).items():
-            ddy = None
-            if own is not None and tape[name] is not None:
-                ddy, extra = self.branches[name].double_backward(ops, p.sub(name), tape[name], own, sub(g, name))
+        along = dict.fromkeys(self.branches) if ddx is None else self.inputs(ddx)
+        for name, own in along.items():
+            ddy, moved = None, sub(ddp, name)
+            if (own is not None or moved) and name in tape:
+                ddy, extra = self.branches[name].double_backward(ops, p.sub(name), tape[name], own, sub(g, name), moved)
                 if extra is not None:
                     extras[name] = extra
             ddys.append(ddy)
@@ -127,10 +127,10 @@ class Residual(Branches):
         return add(ops, branch, skip), tapes
 
     def double_backward(
-        self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None = None
+        self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None = None, ddp: Params | None = None
     ) -> tuple[Array | None, Note]:
         """Sum of both paths' ddy."""
-        (branch, skip), extras = self.double_backward_branches(ops, p, tape, ddx, g)
+        (branch, skip), extras = self.double_backward_branches(ops, p, tape, ddx, g, ddp)
         return add(ops, branch, skip), extras
 
 
@@ -177,10 +177,10 @@ class Parallel(Branches):
         return tuple(dxs), tapes
 
     def double_backward(
-        self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None = None
+        self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None = None, ddp: Params | None = None
     ) -> tuple[tuple[Any, ...], Note]:
         """Each its own."""
-        ddys, extras = self.double_backward_branches(ops, p, tape, ddx, g)
+        ddys, extras = self.double_backward_branches(ops, p, tape, ddx, g, ddp)
         return tuple(ddys), extras
 
 
@@ -228,10 +228,10 @@ class Fork(Branches):
         return total, tapes
 
     def double_backward(
-        self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None = None
+        self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None = None, ddp: Params | None = None
     ) -> tuple[tuple[Any, ...], Note]:
         """Each its own."""
-        ddys, extras = self.double_backward_branches(ops, p, tape, ddx, g)
+        ddys, extras = self.double_backward_branches(ops, p, tape, ddx, g, ddp)
         return tuple(ddys), extras
 
 
@@ -265,7 +265,7 @@ class Concat(Layer):
         return (tuple(ops.split(dy, [shape[-1] for shape in cache])) if need_dx else None), cache
 
     def double_backward(
-        self, ops: Ops, p: Params, tape: tuple[Shape, ...], ddx: Any, g: Params | None = None
+        self, ops: Ops, p: Params, tape: tuple[Shape, ...], ddx: Any, g: Params | None = None, ddp: Params | None = None
     ) -> tuple[Array | None, Note]:
         """Join ddx."""
         if ddx is None or all(member is None for member in ddx):

@@ -21,8 +21,10 @@ class Conv2d(LinearLayer):
     """Cross-correlation: x (N, H, W, C) -> (N, HO, WO, O), W (KH, KW, C, O), b (O,).
 
         forward          y = f(conv2d(x, W) + b)
-        backward         dz = dy f' + extra,   dx = conv2d_input_grad(dz, W),   dW += conv2d_weight_grad(x, dz)
-        double_backward  ddz = conv2d(ddx, W),   dW += conv2d_weight_grad(ddx, dz)
+        backward         dz = dy f' + extra.z,   dx = conv2d_input_grad(dz, W) + extra.x,
+                         dW += conv2d_weight_grad(x, dz)
+        double_backward  ddz = conv2d(ddx, W) + conv2d(x, ddW) + ddb,   dW += conv2d_weight_grad(ddx, dz),
+                         extra.x = conv2d_input_grad(dz, ddW)
 
     Args:
         kernel_size, stride: a number or (vertical, horizontal).
@@ -85,8 +87,9 @@ class ConvTranspose2d(LinearLayer):
     W is (KH, KW, O, C), exactly the array of the Conv2d that maps O channels to C.
 
         forward          y = f(conv2d_input_grad(x, W) + b)
-        backward         dz = dy f' + extra,   dx = conv2d(dz, W),   dW += conv2d_weight_grad(dz, x)
-        double_backward  ddz = conv2d_input_grad(ddx, W),   dW += conv2d_weight_grad(dz, ddx)
+        backward         dz = dy f' + extra.z,   dx = conv2d(dz, W) + extra.x,   dW += conv2d_weight_grad(dz, x)
+        double_backward  ddz = conv2d_input_grad(ddx, W) + conv2d_input_grad(x, ddW) + ddb,
+                         dW += conv2d_weight_grad(dz, ddx),   extra.x = conv2d(dz, ddW)
 
     The size of the output is that of the Conv2d's input, which a stride s leaves open by s - 1 pixels:
 

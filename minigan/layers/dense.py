@@ -19,7 +19,7 @@ class Dense(LinearLayer):
 
         forward          y = x W + b
         backward         dx = dy W^T,   dW += x^T dy,   db += sum_n dy
-        double_backward  ddy = ddx W,   dW += ddx^T dy          (no extra: the layer is linear)
+        double_backward  ddy = ddx W + x ddW + ddb,   dW += ddx^T dy,   extra.x = dy ddW^T
 
     Args:
         in_features, out_features: I and O.

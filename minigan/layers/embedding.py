@@ -13,7 +13,7 @@ from ..params import Param, Spec
 class Embedding(Layer):
     """y[n] = W[label[n]]: labels (N,), whole numbers in [0, K) -> (N, F), W (K, F).
 
-    dW[label[n]] += dy[n]. Labels carry no gradient, so dx is None and the second order ends here (ddy None).
+    dW[label[n]] += dy[n]. Labels carry no gradient, so dx is None, and ddy[n] = ddW[label[n]].
     """
 
     def __init__(self, labels: int, features: int, init: Initializer | None = None) -> None:
@@ -42,12 +42,14 @@ class Embedding(Layer):
         g: Params | None = None,
         extra: Note = None,
         need_dx: bool = True,
-    ) -> tuple[None, None]:
+    ) -> tuple[None, Array]:
         """dW accumulates; there is no dx."""
         if g is not None:
             ops.scatter_add_rows(g["W"], cache, dy)
-        return None, None
+        return None, cache
 
-    def double_backward(self, ops: Ops, p: Params, tape: None, ddx: Any, g: Params | None = None) -> tuple[None, None]:
-        """Nothing depends on dx."""
-        return None, None
+    def double_backward(
+        self, ops: Ops, p: Params, tape: Array, ddx: Any, g: Params | None = None, ddp: Params | None = None
+    ) -> tuple[Array | None, None]:
+        """The moved rows; W is the only variable."""
+        return (ops.gather_rows(ddp["W"], tape) if ddp else None), None

@@ -39,6 +39,8 @@ class FixedLinear(Layer):
         """dx = A^T dy."""
         return (self.apply_adjoint(ops, dy, cache) if need_dx else None), None
 
-    def double_backward(self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None = None) -> tuple[Any, Note]:
+    def double_backward(
+        self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None = None, ddp: Params | None = None
+    ) -> tuple[Any, Note]:
         """ddy = A ddx."""
         return (None if ddx is None else self.apply(ops, ddx)), None

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from kernels import Activation, Ops
 from kernels.types import Array, Shape
 
-from ..layer import Note, Params, add
+from ..layer import Params, add
 from ..params import Spec
-from .norm import LayerNormExtra, Norm
+from .norm import Norm, NormExtra
 from .shape import image
 
 
@@ -41,8 +41,8 @@ class InstanceNorm(Norm):
 
         forward          y = f(gamma h + beta)
         backward         dz = dy f' + extra.z,   dx = r P(gamma dz) + extra.x,   dgamma += sum dz h,   dbeta += sum dz
-        double_backward  ddz = gamma r P(ddx),   dgamma += sum dz r P(ddx),   ddy = ddz f',
-                         extra.z = ddz dy f'',   extra.x as derived in `kernels.reference.norms`
+        double_backward  ddz = gamma r P(ddx) + ddgamma h + ddbeta,   dgamma += sum dz r P(ddx),   ddy = ddz f',
+                         extra.z = ddz dy f'',   extra.x = r P(ddgamma dz) + what `kernels.reference.norms` derives
 
     Args:
         features: C.
@@ -78,7 +78,7 @@ class InstanceNorm(Norm):
         cache: InstanceCache,
         dy: Array | None,
         g: Params | None = None,
-        extra: LayerNormExtra | None = None,
+        extra: NormExtra | None = None,
         need_dx: bool = True,
     ) -> tuple[Array | None, InstanceTape]:
         """dz = dy f' + extra.z; dx = r P(gamma dz) + extra.x."""
@@ -97,22 +97,36 @@ class InstanceNorm(Norm):
         return add(ops, dx, extra_x), InstanceTape(cache, dy, dz, dh)
 
     def double_backward(
-        self, ops: Ops, p: Params, tape: InstanceTape, ddx: Array | None, g: Params | None = None
-    ) -> tuple[Array | None, Note]:
-        """ddz = gamma r P(ddx), and both extras."""
-        if ddx is None or tape.dz is None:
+        self,
+        ops: Ops,
+        p: Params,
+        tape: InstanceTape,
+        ddx: Array | None,
+        g: Params | None = None,
+        ddp: Params | None = None,
+    ) -> tuple[Array | None, NormExtra | None]:
+        """ddz = gamma r P(ddx) + ddgamma h + ddbeta, and both extras."""
+        if tape.dz is None:
             return None, None
-        assert tape.dh is not None, "double_backward needs the tape of a backward that made dx"
-        rows, mean, var, _, y = tape.cache
+        rows, mean, var, h, y = tape.cache
         gain, _ = _identity(ops, rows.shape[1])
-        projected, curved = ops.layer_norm_double_grad(_rows(ops, ddx), tape.dh, rows, gain, mean, var, self.eps)
-        ddh = _images(ops, projected, ddx.shape)  # r P(ddx)
         one, _ = _identity(ops, self.features)
-        if g is not None:
-            ops.channel_norm_weight_grad(tape.dz, ddh, None, one, 0.0, dgamma=g["gamma"], dbeta=None)
-        ddz = ops.channel_norm(ddh, p["gamma"], None, None, one, 0.0)
+        ddz = owed = None
+        if ddx is not None:
+            assert tape.dh is not None, "double_backward needs the tape of a backward that made dx"
+            projected, owed = ops.layer_norm_double_grad(_rows(ops, ddx), tape.dh, rows, gain, mean, var, self.eps)
+            ddh = _images(ops, projected, h.shape)  # r P(ddx)
+            if g is not None:
+                ops.channel_norm_weight_grad(tape.dz, ddh, None, one, 0.0, dgamma=g["gamma"], dbeta=None)
+            ddz = ops.channel_norm(ddh, p["gamma"], None, None, one, 0.0)
+        if ddp:
+            ddz = add(ops, ddz, ops.channel_norm(h, ddp["gamma"], ddp["beta"], None, one, 0.0))
+            moved = _rows(ops, ops.channel_norm(tape.dz, ddp["gamma"], None, None, one, 0.0))
+            owed = add(ops, owed, ops.layer_norm_grad(moved, rows, gain, mean, var, self.eps))
+        if ddz is None or owed is None:
+            return None, None
         ddy, extra_z = ops.activation_double_grad(self.activation, ddz, tape.dy, y)
-        return ddy, LayerNormExtra(extra_z, _images(ops, curved, ddx.shape))
+        return ddy, NormExtra(extra_z, _images(ops, owed, h.shape))
 
 
 def _identity(ops: Ops, count: int) -> tuple[Array, Array]:

@@ -1,10 +1,11 @@
 """The three sweeps of y = f(A x + b), shared by Dense and both convolutions, which differ in A only.
 
-A is linear in x and in W. With z = A x + b, y = f(z) and the extra of the second order at z:
+A is linear in x and in W. With z = A x + b, y = f(z), and B the same map as A with ddW for W:
 
     forward          z = A x + b,  y = f(z)
-    backward         dz = dy f'(z) + extra,   dx = A^T dz,   dW += (dA/dW)(x, dz),   db += sum dz
-    double_backward  ddz = A ddx,   ddy = ddz f'(z),   extra = ddz dy f''(z),   dW += (dA/dW)(ddx, dz)
+    backward         dz = dy f'(z) + extra.z,   dx = A^T dz + extra.x,   dW += (dA/dW)(x, dz),   db += sum dz
+    double_backward  ddz = A ddx + B x + ddb,   ddy = ddz f'(z),   dW += (dA/dW)(ddx, dz),
+                     extra.z = ddz dy f''(z),   extra.x = B^T dz
 """
 
 from abc import abstractmethod
@@ -15,7 +16,7 @@ from kernels.activations import fusable
 from kernels.types import Array, Shape
 
 from ..initializers import Initializer, normal, zeros
-from ..layer import Layer, Note, Params
+from ..layer import Layer, Params, add
 from ..params import Param
 
 
@@ -29,9 +30,17 @@ class LinearCache(NamedTuple):
 class LinearTape(NamedTuple):
     """Kept by backward."""
 
+    x: Array
     y: Array
     dy: Array | None  # same shape as y
     dz: Array  # same shape as y
+
+
+class LinearExtra(NamedTuple):
+    """The extra has two places: before the activation and at the input."""
+
+    z: Array | None
+    x: Array | None
 
 
 class LinearLayer(Layer):
@@ -91,24 +100,39 @@ class LinearLayer(Layer):
         cache: LinearCache,
         dy: Array | None,
         g: Params | None = None,
-        extra: Note = None,
+        extra: LinearExtra | None = None,
         need_dx: bool = True,
-    ) -> tuple[Array | None, LinearTape]:
-        """dz = dy f' + extra; dx = A^T dz; g["W"], g["b"] accumulate."""
+    ) -> tuple[Array | None, LinearTape | None]:
+        """dz = dy f' + extra.z; dx = A^T dz + extra.x; g["W"], g["b"] accumulate."""
+        extra_z, extra_x = extra or (None, None)
+        if dy is None and extra_z is None:
+            return (extra_x if need_dx else None), None
         db = g["b"] if g is not None and self.bias else None
-        dz = ops.activation_grad(self.activation, dy, cache.y, extra=extra, db=db)
+        dz = ops.activation_grad(self.activation, dy, cache.y, extra=extra_z, db=db)
         if g is not None:
             self.add_weight_grad(ops, g["W"], cache.x, dz)
-        dx = self.apply_adjoint(ops, p["W"], dz, cache.x.shape) if need_dx else None
-        return dx, LinearTape(cache.y, dy, dz)
+        dx = add(ops, self.apply_adjoint(ops, p["W"], dz, cache.x.shape), extra_x) if need_dx else None
+        return dx, LinearTape(cache.x, cache.y, dy, dz)
 
     def double_backward(
-        self, ops: Ops, p: Params, tape: LinearTape, ddx: Array | None, g: Params | None = None
-    ) -> tuple[Array | None, Note]:
-        """ddz = A ddx; ddy = ddz f'; extra = ddz dy f''; g["W"] accumulates."""
-        if ddx is None:
+        self,
+        ops: Ops,
+        p: Params,
+        tape: LinearTape,
+        ddx: Array | None,
+        g: Params | None = None,
+        ddp: Params | None = None,
+    ) -> tuple[Array | None, LinearExtra | None]:
+        """ddz = A ddx + B x + ddb; ddy = ddz f'; both extras; g["W"] accumulates."""
+        ddz = extra_x = None
+        if ddx is not None:
+            ddz = self.apply(ops, p["W"], ddx, None, None)
+            if g is not None:
+                self.add_weight_grad(ops, g["W"], ddx, tape.dz)
+        if ddp:
+            ddz = add(ops, ddz, self.apply(ops, ddp["W"], tape.x, ddp["b"] if self.bias else None, None))
+            extra_x = self.apply_adjoint(ops, ddp["W"], tape.dz, tape.x.shape)
+        if ddz is None:
             return None, None
-        ddz = self.apply(ops, p["W"], ddx, None, None)
-        if g is not None:
-            self.add_weight_grad(ops, g["W"], ddx, tape.dz)
-        return ops.activation_double_grad(self.activation, ddz, tape.dy, tape.y)
+        ddy, extra_z = ops.activation_double_grad(self.activation, ddz, tape.dy, tape.y)
+        return ddy, (None if extra_z is None and extra_x is None else LinearExtra(extra_z, extra_x))

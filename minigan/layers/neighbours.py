@@ -137,7 +137,13 @@ class MinibatchStddev(Layer):
         return add(ops, ops.add(rest, through), extra), StddevTape(cache, ds)
 
     def double_backward(
-        self, ops: Ops, p: Params, tape: StddevTape, ddx: Array | None, g: Params | None = None
+        self,
+        ops: Ops,
+        p: Params,
+        tape: StddevTape,
+        ddx: Array | None,
+        g: Params | None = None,
+        ddp: Params | None = None,
     ) -> tuple[Array | None, Note]:
         """ddy = (ddx, <ddx, h>/(m F)); extra by BatchNorm's gradient."""
         if ddx is None:

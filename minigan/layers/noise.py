@@ -54,6 +54,8 @@ class InstanceNoise(Layer):
         """dx = dy."""
         return (dy if need_dx else None), None
 
-    def double_backward(self, ops: Ops, p: Params, tape: None, ddx: Any, g: Params | None = None) -> tuple[Any, None]:
+    def double_backward(
+        self, ops: Ops, p: Params, tape: None, ddx: Any, g: Params | None = None, ddp: Params | None = None
+    ) -> tuple[Any, None]:
         """ddy = ddx."""
         return ddx, None

@@ -7,7 +7,7 @@ from kernels.activations import fusable
 from kernels.types import Array, Shape
 
 from ..initializers import ones, zeros
-from ..layer import Layer, NoSecondOrderError, Note, Params, add, features
+from ..layer import Layer, NoSecondOrderError, Params, add, features
 from ..params import Param, Spec
 
 COUPLED = (
@@ -32,6 +32,13 @@ class NormTape(NamedTuple):
     cache: NormCache
     dy: Array | None
     dz: Array | None  # None where batch statistics end the second order
+
+
+class NormExtra(NamedTuple):
+    """The extra has two places: before the activation and at the input."""
+
+    z: Array | None
+    x: Array | None
 
 
 class Norm(Layer):
@@ -61,7 +68,8 @@ class BatchNorm(Norm):
                  double_backward raises: the layer couples all samples, so "the input gradient of one sample" that a
                  gradient penalty is about does not exist
         eval     the running statistics make it an affine map per channel:  dx = gamma r dz
-                 ddz = gamma r ddx,   dgamma += sum r ddx dz,   extra = ddz dy f''(z)
+                 ddz = gamma r ddx + ddgamma h + ddbeta,   dgamma += sum r ddx dz,
+                 extra.z = ddz dy f''(z),   extra.x = ddgamma r dz
 
     `update_state` moves the running statistics (state "mean", "var") to those of one forward pass, by `momentum`:
     mean += momentum (batch mean - mean), and likewise var with the unbiased batch variance, as in PyTorch.
@@ -105,10 +113,10 @@ class BatchNorm(Norm):
         cache: NormCache,
         dy: Array | None,
         g: Params | None = None,
-        extra: Note = None,
+        extra: NormExtra | None = None,
         need_dx: bool = True,
     ) -> tuple[Array | None, NormTape]:
-        """dx through the statistics in train mode, dx = gamma r dz in eval mode."""
+        """dx through the statistics in train mode, dx = gamma r dz + extra.x in eval mode."""
         x, y, mean, var, train = cache
         if train:
             assert dy is not None
@@ -116,26 +124,38 @@ class BatchNorm(Norm):
             weights = {} if g is None else {"dgamma": g["gamma"], "dbeta": g["beta"]}
             dx = ops.batch_norm_grad(dy, x, p["gamma"], mean, var, self.eps, y=y, activation=self.activation, **weights)
             return (dx if need_dx else None), NormTape(cache, dy, None)
-        dz = ops.activation_grad(self.activation, dy, y, extra=extra)
+        extra_z, extra_x = extra or (None, None)
+        if dy is None and extra_z is None:
+            return (extra_x if need_dx else None), NormTape(cache, None, None)
+        dz = ops.activation_grad(self.activation, dy, y, extra=extra_z)
         tape = NormTape(cache, dy, dz)
         if g is not None:
             ops.channel_norm_weight_grad(dz, x, mean, var, self.eps, dgamma=g["gamma"], dbeta=g["beta"])
-        return (ops.channel_norm(dz, p["gamma"], None, None, var, self.eps) if need_dx else None), tape
+        if not need_dx:
+            return None, tape
+        return add(ops, ops.channel_norm(dz, p["gamma"], None, None, var, self.eps), extra_x), tape
 
     def double_backward(
-        self, ops: Ops, p: Params, tape: NormTape, ddx: Array | None, g: Params | None = None
-    ) -> tuple[Array | None, Note]:
+        self, ops: Ops, p: Params, tape: NormTape, ddx: Array | None, g: Params | None = None, ddp: Params | None = None
+    ) -> tuple[Array | None, NormExtra | None]:
         """Eval mode only."""
-        if tape.cache.train:
+        x, y, mean, var, train = tape.cache
+        if train:
             raise NoSecondOrderError(f"{COUPLED}, or eval mode")
-        if ddx is None:
+        if tape.dz is None:
             return None, None
-        assert tape.dz is not None
-        var = tape.cache.var
-        ddz = ops.channel_norm(ddx, p["gamma"], None, None, var, self.eps)
-        if g is not None:
-            ops.channel_norm_weight_grad(tape.dz, ddx, None, var, self.eps, dgamma=g["gamma"], dbeta=None)
-        return ops.activation_double_grad(self.activation, ddz, tape.dy, tape.cache.y)
+        ddz = extra_x = None
+        if ddx is not None:
+            ddz = ops.channel_norm(ddx, p["gamma"], None, None, var, self.eps)
+            if g is not None:
+                ops.channel_norm_weight_grad(tape.dz, ddx, None, var, self.eps, dgamma=g["gamma"], dbeta=None)
+        if ddp:
+            ddz = add(ops, ddz, ops.channel_norm(x, ddp["gamma"], ddp["beta"], mean, var, self.eps))
+            extra_x = ops.channel_norm(tape.dz, ddp["gamma"], None, None, var, self.eps)
+        if ddz is None:
+            return None, None
+        ddy, extra_z = ops.activation_double_grad(self.activation, ddz, tape.dy, y)
+        return ddy, NormExtra(extra_z, extra_x)
 
     def no_second_order(self) -> str | None:
         """Batch statistics are functions of the whole batch."""
@@ -151,13 +171,6 @@ class BatchNorm(Norm):
         ops.moving_average(p["var"], unbiased, 1 - self.momentum)
 
 
-class LayerNormExtra(NamedTuple):
-    """The extra has two places: before the activation and at the input."""
-
-    z: Array | None
-    x: Array
-
-
 class LayerNorm(Norm):
     """Normalisation of each sample over all its axes, with a gain per channel (Ba, Kiros and Hinton 2016).
 
@@ -165,8 +178,8 @@ class LayerNorm(Norm):
 
         forward          y = f(gamma h + beta)
         backward         dz = dy f' + extra.z,   dx = r P(gamma dz) + extra.x,   dgamma += sum dz h,   dbeta += sum dz
-        double_backward  ddz = gamma r P(ddx),   dgamma += sum dz r P(ddx),   ddy = ddz f',
-                         extra.z = ddz dy f'',   extra.x as derived in `kernels.reference.norms`
+        double_backward  ddz = gamma r P(ddx) + ddgamma h + ddbeta,   dgamma += sum dz r P(ddx),   ddy = ddz f',
+                         extra.z = ddz dy f'',   extra.x = r P(ddgamma dz) + what `kernels.reference.norms` derives
 
     Args:
         features: C.
@@ -191,7 +204,7 @@ class LayerNorm(Norm):
         cache: NormCache,
         dy: Array | None,
         g: Params | None = None,
-        extra: LayerNormExtra | None = None,
+        extra: NormExtra | None = None,
         need_dx: bool = True,
     ) -> tuple[Array | None, NormTape]:
         """dz = dy f' + extra.z; dx = r P(gamma dz) + extra.x."""
@@ -204,13 +217,20 @@ class LayerNorm(Norm):
         return (add(ops, dx, extra_x) if need_dx else None), NormTape(cache, dy, dz)
 
     def double_backward(
-        self, ops: Ops, p: Params, tape: NormTape, ddx: Array | None, g: Params | None = None
-    ) -> tuple[Array | None, LayerNormExtra | None]:
-        """ddz = gamma r P(ddx), and both extras."""
-        if ddx is None or tape.dz is None:
+        self, ops: Ops, p: Params, tape: NormTape, ddx: Array | None, g: Params | None = None, ddp: Params | None = None
+    ) -> tuple[Array | None, NormExtra | None]:
+        """ddz = gamma r P(ddx) + ddgamma h + ddbeta, and both extras."""
+        if tape.dz is None:
             return None, None
         x, y, mean, var, _ = tape.cache
-        dgamma = None if g is None else g["gamma"]
-        ddz, extra_x = ops.layer_norm_double_grad(ddx, tape.dz, x, p["gamma"], mean, var, self.eps, dgamma=dgamma)
+        ddz = extra_x = None
+        if ddx is not None:
+            dgamma = None if g is None else g["gamma"]
+            ddz, extra_x = ops.layer_norm_double_grad(ddx, tape.dz, x, p["gamma"], mean, var, self.eps, dgamma=dgamma)
+        if ddp:
+            ddz = add(ops, ddz, ops.layer_norm(x, ddp["gamma"], ddp["beta"], self.eps)[0])
+            extra_x = add(ops, extra_x, ops.layer_norm_grad(tape.dz, x, ddp["gamma"], mean, var, self.eps))
+        if ddz is None:
+            return None, None
         ddy, extra_z = ops.activation_double_grad(self.activation, ddz, tape.dy, y)
-        return ddy, LayerNormExtra(extra_z, extra_x)
+        return ddy, NormExtra(extra_z, extra_x)

@@ -7,7 +7,7 @@ from kernels import Ops
 from kernels.types import Array, Shape
 
 from ..initializers import Initializer, normal
-from ..layer import Layer, Note, Params, sub
+from ..layer import Layer, Note, Params, add, sub
 from ..params import Spec
 from .dense import Dense
 from .embedding import Embedding
@@ -26,7 +26,7 @@ class ProjectionTape(NamedTuple):
     """Kept by backward."""
 
     cache: ProjectionCache
-    du: Array  # (N, 1)
+    du: Array | None  # (N, 1)
     head: Note
 
 
@@ -36,8 +36,9 @@ class Projection(Layer):
     With e = E[label], the head W (F, 1), b (1,) and the table E (K, F) as children "head" and "embed":
 
         forward          u = f W + b + <f, e>
-        backward         df = du W^T + du e,   dW += f^T du,   db += sum du,   dE[label] += du f
-        double_backward  ddu = ddf W + <ddf, e>,   dW += ddf^T du,   dE[label] += du ddf    (linear in f: no extra)
+        backward         df = du W^T + du e + extra,   dW += f^T du,   db += sum du,   dE[label] += du f
+        double_backward  ddu = ddf W + <ddf, e> + f ddW + ddb + <f, dde>,   dW += ddf^T du,   dE[label] += du ddf,
+                         extra = du ddW^T + du dde,   dde = ddE[label]
 
     Labels carry no gradient: dx is (df, None).
 
@@ -81,31 +82,40 @@ class Projection(Layer):
         cache: ProjectionCache,
         dy: Any,
         g: Params | None = None,
-        extra: Note = None,
+        extra: Array | None = None,
         need_dx: bool = True,
     ) -> tuple[tuple[Array | None, None], ProjectionTape]:
-        """df = du W^T + du e."""
+        """df = du W^T + du e + extra."""
+        if dy is None:
+            return ((extra if need_dx else None), None), ProjectionTape(cache, None, None)
         du = dy.reshape(-1)  # (N, 1) -> (N,)
         df, head = self.head.backward(ops, p.sub("head"), cache.head, dy, sub(g, "head"), need_dx=need_dx)
         if g is not None:
             self.embed.backward(ops, p.sub("embed"), cache.labels, ops.scale_samples(cache.f, du), sub(g, "embed"))
         if df is not None:
-            df = ops.add(df, ops.scale_samples(cache.e, du))
+            df = add(ops, ops.add(df, ops.scale_samples(cache.e, du)), extra)
         return (df, None), ProjectionTape(cache, dy, head)
 
     def double_backward(
-        self, ops: Ops, p: Params, tape: ProjectionTape, ddx: Any, g: Params | None = None
-    ) -> tuple[Array | None, None]:
-        """ddu = ddf W + <ddf, e>."""
+        self, ops: Ops, p: Params, tape: ProjectionTape, ddx: Any, g: Params | None = None, ddp: Params | None = None
+    ) -> tuple[Array | None, Array | None]:
+        """ddu = ddf W + <ddf, e> + f ddW + ddb + <f, dde>, and the extra."""
         ddf = None if ddx is None else ddx[0]
-        if ddf is None:
+        if tape.du is None or (ddf is None and not ddp):
             return None, None
-        ddu, _ = self.head.double_backward(ops, p.sub("head"), tape.head, ddf, sub(g, "head"))
-        if g is not None:
-            along = ops.scale_samples(ddf, tape.du.reshape(-1))
-            self.embed.backward(ops, p.sub("embed"), tape.cache.labels, along, sub(g, "embed"))
-        assert ddu is not None
-        return ops.add(ddu, _inner(ops, ddf, tape.cache.e)), None
+        (f, e, _, labels), du, extra = tape.cache, tape.du.reshape(-1), None
+        ddu, owed = self.head.double_backward(ops, p.sub("head"), tape.head, ddf, sub(g, "head"), sub(ddp, "head"))
+        if ddf is not None:
+            ddu = add(ops, ddu, _inner(ops, ddf, e))
+            if g is not None:
+                self.embed.backward(ops, p.sub("embed"), labels, ops.scale_samples(ddf, du), sub(g, "embed"))
+        if ddp:
+            dde, _ = self.embed.double_backward(ops, p.sub("embed"), labels, None, None, ddp.sub("embed"))
+            assert dde is not None
+            assert owed is not None
+            ddu = add(ops, ddu, _inner(ops, f, dde))
+            extra = add(ops, owed.x, ops.scale_samples(dde, du))
+        return ddu, extra
 
 
 def _inner(ops: Ops, a: Array, b: Array) -> Array:

@@ -149,7 +149,9 @@ class GRU(Layer):
             ops.sum_rows(all_da, out=g["b"], accumulate=True)
         return (ops.matmul(all_da, p["W"], trans_b=True).reshape(x.shape) if need_dx else None), None
 
-    def double_backward(self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None = None) -> tuple[Any, Note]:
+    def double_backward(
+        self, ops: Ops, p: Params, tape: Note, ddx: Any, g: Params | None = None, ddp: Params | None = None
+    ) -> tuple[Any, Note]:
         """Not written."""
         raise NoSecondOrderError(f"GRU: {REASON}")
 

@@ -46,7 +46,7 @@ class Dropout(Layer):
         return (dy if cache is None else ops.multiply(dy, cache)), cache
 
     def double_backward(
-        self, ops: Ops, p: Params, tape: Array | None, ddx: Any, g: Params | None = None
+        self, ops: Ops, p: Params, tape: Array | None, ddx: Any, g: Params | None = None, ddp: Params | None = None
     ) -> tuple[Array | None, Note]:
         """ddy = ddx m."""
         return (ddx if tape is None or ddx is None else ops.multiply(ddx, tape)), None

@@ -150,7 +150,7 @@ class MaxPool2d(Layer):
         return dx, cache
 
     def double_backward(
-        self, ops: Ops, p: Params, tape: MaxPoolNote, ddx: Any, g: Params | None = None
+        self, ops: Ops, p: Params, tape: MaxPoolNote, ddx: Any, g: Params | None = None, ddp: Params | None = None
     ) -> tuple[Array | None, Note]:
         """Gather ddx."""
         return (None if ddx is None else ops.max_pool2d_gather(ddx, tape.where, self.kernel, self.stride)), None

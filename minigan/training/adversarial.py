@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..layer import Layer
 from ..lecam import Anchors, with_lecam
 from ..losses import get_loss, realness
+from ..params import ParamSet
 from ..penalties import Penalty, get_penalty
 from ..presets import CODES, NO_PENALTY, NOISE, get_preset
 from .algorithm import Algorithm, Batch, Outcome, Pass, Passes, Update
@@ -24,8 +25,8 @@ from .gan import Gan
 from .health.discriminator import discriminator_signs
 from .player import Player
 from .stability import noise_at, penalty_weight_at
-from .unrolled import Keeper
-from .updates import d_grad, g_grad
+from .unrolled import Unrolled, check_unrolled
+from .updates import DiscriminatorStep, d_double_grad, d_grad, g_grad
 
 
 class Losses(NamedTuple):
@@ -47,7 +48,8 @@ class Adversarial(Algorithm):
     """One update of the discriminator in each step, and in every n_critic-th one of the generator.
 
     Raises:
-        UserError: a gradient penalty is not defined through this discriminator, or its weights cannot be normalised.
+        UserError: a gradient penalty is not defined through this discriminator, or unrolled steps are not, or its
+            weights cannot be normalised.
     """
 
     maker = "generator"
@@ -71,7 +73,10 @@ class Adversarial(Algorithm):
         )
         self._penalty = _penalty(config, self.d.network)
         _check_weights(self.d)
-        self._keeper = Keeper(self.d) if config.unrolled_steps else None
+        self._unrolled = None
+        if config.unrolled_steps:
+            check_unrolled(config, self.d, heads=1 if preset.auxiliary is None else 2)
+            self._unrolled = Unrolled(self.d, config.unrolled_steps)
         self.updates = (
             Update((self.d.name,), self.discriminator_gradient),
             Update((self.g.name,), self.generator_gradient, every=config.n_critic),
@@ -94,28 +99,38 @@ class Adversarial(Algorithm):
         return Outcome(losses, {self.d.name: step.cache}, logits)
 
     def generator_gradient(self, batch: Batch, replay: bool = False) -> Outcome:
-        """G's gradient, through the D of after its update, or of unrolled_steps more."""
-        if self._keeper is None:
+        """G's gradient, through the D of after its update; see `minigan.training.unrolled` for unrolled_steps more."""
+        unrolled = self._unrolled
+        if unrolled is None:
             return self._generator_gradient(batch)
-        with self._keeper.taken_back():
-            for _ in range(self.config.unrolled_steps):
-                self._look_ahead(batch)
-            return self._generator_gradient(batch)
+        with unrolled.taken_back():
+            steps = [self._look_ahead(unrolled, k, batch) for k in range(self.config.unrolled_steps)]
+            outcome = self._generator_gradient(batch, unrolled.dparams)
+            for k, step in reversed(list(enumerate(steps))):
+                self._look_back(unrolled, k, step)
+        return outcome
 
-    def _look_ahead(self, batch: Batch) -> None:
-        """One more update of D, at the rate that no schedule has lowered, in G's memory."""
+    def _look_ahead(self, unrolled: Unrolled, k: int, batch: Batch) -> DiscriminatorStep:
+        """One more update of D, in G's memory."""
+        z, y = self._given(self.g.ops, batch, Use.LATENT_D)
+        g = self.d.zero_grad()
+        step = d_grad(self.g.ops, self.gan, self.g.params, self.d.params, batch.x, z, g, y)
+        unrolled.update(k, step.cache)
+        return step
+
+    def _look_back(self, unrolled: Unrolled, k: int, step: DiscriminatorStep) -> None:
+        """Add what G's loss owes to the samples of one update of D to G's gradient."""
         ops = self.g.ops
         with ops.scratch():
-            z, y = self._given(ops, batch, Use.LATENT_D)
-            p_d = self.d.effective(iterate=True)
-            step = d_grad(ops, self.penalised(batch.step), self.g.params, p_d, batch.x, z, self.d.zero_grad(), y)
-            self.d.apply(0, 1, step.cache)
+            before, dg = unrolled.back(ops, k)
+            dfake = d_double_grad(ops, self.gan, before, step, dg, unrolled.dparams)
+            self.gan.generator.backward(ops, self.g.params, step.made, dfake, self.g.grads, need_dx=False)
 
-    def _generator_gradient(self, batch: Batch) -> Outcome:
-        """Through the D of now."""
+    def _generator_gradient(self, batch: Batch, g_d: ParamSet | None = None) -> Outcome:
+        """Through the D of now; g_d gets the gradient in its weights."""
         z, y = self._given(self.g.ops, batch, Use.LATENT_G)
         p_d = self.d.effective(iterate=False)
-        step = g_grad(self.g.ops, self.gan, self.g.params, p_d, batch.x, z, self.g.grads, y)
+        step = g_grad(self.g.ops, self.gan, self.g.params, p_d, batch.x, z, self.g.grads, y, g_d)
         assert step.dfake is not None
         return Outcome({"g": step.losses.game}, {self.g.name: step.cache}, feedback=(step.du_fake, step.dfake))
 

@@ -1,46 +1,135 @@
-"""Unrolled GANs, to first order: G learns against the D that comes of several more updates, which are then taken back.
+"""Unrolled GANs: G learns against the D that comes of several more updates, and by how it would change them.
 
 A generator that moves to wherever the present D is fooled collapses; one that foresees D's answer spreads out (Metz,
-Poole, Pfau and Sohl-Dickstein 2017). With w the weights of D now and w_K those after K more updates against the present
-G, its gradient in G's weights t is
+Poole, Pfau and Sohl-Dickstein 2017, section 2). With t the weights of G, w_0 those of D now and U the update that D's
+optimizer makes of a gradient, D moves in G's mind
 
-    d/dt L_G(t, w_K) = (partial in t, at w_K) + (partial in w_K) dw_K/dt
+    g_k = dL_D/dw(w_k, t),   w_k+1 = U(w_k, g_k)        k = 0 .. K-1, each with a batch of latents of its own
 
-Deviation: the second term, how a change of G would change what D learns, is left out. It takes the derivative of weight
-gradients; the layers' second order is that of input gradients alone.
+and G descends L_G(w_K(t), t). Its gradient dt is the partial one in t and, back through the updates, dw = dL_G/dw_K:
+
+    k = K-1 .. 0:    dg, dw  <- adjoint of U at dw                      moments of the optimizer included
+                     dw      += (d^2 L_D/dw^2) dg                       D's Hessian
+                     dt      += d<dg, g_k>/dt                           what G could do about what D learns
+
+The last two are one pair of sweeps, `minigan.training.updates.d_double_grad`. Then D is put back to w_0.
+
+U is whatever D learns by: gradient clipping, the optimizer with its moments, weight clipping. Deviation: the rate is
+that which no schedule has lowered.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
+import numpy as np
+
+from kernels import Ops
 from kernels.types import Array
 
+from ..errors import UserError
+from ..layer import Note
+from ..optim_back import Applied, clip_norm_back
+from ..params import ParamSet
+from ..presets import NO_PENALTY
+from .config import TrainConfig
 from .player import Player
 
 
-class Keeper:
-    """Brings a player back to where it was. Its copies are made once."""
+def check_unrolled(config: TrainConfig, player: Player, heads: int) -> None:
+    """Raise UserError if D's updates have no second derivative here; `heads`: of D."""
+    reason = player.network.no_second_order()
+    if reason is not None:
+        reason = f"discriminator, {reason}" + (" (--norm layer, --norm none)" if config.norm is not None else "")
+    elif config.penalty != NO_PENALTY:
+        reason = f"penalty {config.penalty} has second derivatives already, its gradient would take third ones"
+    elif player.spectral_norm is not None:
+        reason = (
+            "weight_norm spectral takes its singular vectors as constants, which they are not for second derivatives"
+        )
+    elif heads > 1:
+        reason = (
+            f"the discriminator of {config.preset} has two heads; only the first one's loss is differentiated twice"
+        )
+    if reason is not None:
+        raise UserError(f"unrolled_steps {config.unrolled_steps}: {reason}")
 
-    def __init__(self, player: Player) -> None:
+
+class _Foreseen(NamedTuple):
+    """Memory for one update of D in G's mind."""
+
+    before: ParamSet  # w_k
+    grads: ParamSet  # g_k, as the optimizer took it
+    norm: Array  # 0-d, |g_k| before it was clipped
+    moments: dict[str, ParamSet]  # of the optimizer, after the update
+
+
+class Unrolled:
+    """D's updates in G's mind: made one by one, gone back through, and undone. All memory is made once.
+
+    Attributes:
+        dparams: the gradient of G's loss in D's weights, to which the caller adds what `back` cannot know.
+    """
+
+    def __init__(self, player: Player, steps: int) -> None:
         self._player = player
-        self._copies = [a.copy() for a in self._arrays()]
+        self._copies = [array.copy() for array in self._arrays()]
+        self._count = player.optimizer.count
+        like = player.params.like
+        self._foreseen = [
+            _Foreseen(like(), like(), player.ops.to_device(np.zeros((), player.ops.dtype)), self._moments())
+            for _ in range(steps)
+        ]
+        self.dparams, self._dgrads, self._dmoments = like(), like(), self._moments()
+
+    def _moments(self) -> dict[str, ParamSet]:
+        return {name: moment.like() for name, moment in self._player.optimizer.moments.items()}
 
     def _arrays(self) -> list[Array]:
         """All that an update writes to."""
         player = self._player
         arrays = [player.params.flat, player.params.state, player.grads.flat, player.optimizer.skipped]
-        arrays += [moment.flat for moment in player.optimizer.moments.values()]
-        return arrays + ([] if player.spectral_norm is None else list(player.spectral_norm.state.values()))
+        return arrays + [moment.flat for moment in player.optimizer.moments.values()]
 
     @contextmanager
     def taken_back(self) -> Iterator[None]:
         """What is done to the player inside is undone at the end, to the last bit."""
-        count, arrays = self._player.optimizer.count, self._arrays()
+        optimizer, arrays = self._player.optimizer, self._arrays()
+        self._count = optimizer.count
         for copy, array in zip(self._copies, arrays, strict=True):
             copy[...] = array
+        for gradient in (self.dparams, *self._dmoments.values()):
+            self._player.ops.fill(gradient.flat, 0.0)
         try:
             yield
         finally:
             for copy, array in zip(self._copies, arrays, strict=True):
                 array[...] = copy
-            self._player.optimizer.count = count
+            optimizer.count = self._count
+
+    def update(self, k: int, cache: Note) -> None:
+        """Update k, by the player's gradient; kept is what the way back needs."""
+        player, kept = self._player, self._foreseen[k]
+        kept.before.flat[...], kept.before.state[...] = player.params.flat, player.params.state
+        kept.norm[...] = player.ops.clip_norm(player.grads.flat, math.inf)  # clips nothing
+        player.apply(0, 1, cache)
+        kept.grads.flat[...] = player.grads.flat
+        for name, moment in player.optimizer.moments.items():
+            kept.moments[name].flat[...] = moment.flat
+
+    def back(self, ops: Ops, k: int) -> tuple[ParamSet, ParamSet]:
+        """(w_k, dg): `dparams` goes back through update k, but for the way through g_k, in which dg is the gradient."""
+        player, kept = self._player, self._foreseen[k]
+        if player.weight_clip:
+            after = self._foreseen[k + 1].before if k + 1 < len(self._foreseen) else player.params
+            size = np.abs(after.flat, out=ops.empty(after.flat.shape))
+            self.dparams.flat *= np.less(size, player.weight_clip, out=size)  # what is held at the limit does not move
+        update = Applied(
+            kept.grads.flat, {name: moment.flat for name, moment in kept.moments.items()}, self._count + k + 1
+        )
+        dmoments = {name: moment.flat for name, moment in self._dmoments.items()}
+        dg = player.optimizer.back(ops, update, self.dparams.flat, dmoments, player.rate(0, 1))
+        limit = player.config.gradient_clip
+        self._dgrads.flat[...] = clip_norm_back(ops, kept.grads.flat, kept.norm, limit, dg) if limit else dg
+        return kept.before, self._dgrads

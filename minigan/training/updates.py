@@ -1,7 +1,8 @@
 """One update of each player: the whole GAN algorithm on one screen.
 
 `d_grad` and `g_grad` evaluate a player's loss and, where g is given, add its gradient to g; applying the gradient is a
-separate step, so that a whole update can be gradient-checked. Axes: N = batch; x (N, ...) real, z (N, Z) latents,
+separate step, so that a whole update can be gradient-checked. `d_double_grad` differentiates D's gradient once more,
+for a G that foresees D's updates (`minigan.training.unrolled`). Axes: N = batch; x (N, ...) real, z (N, Z) latents,
 logits u (N, 1), or (N/m, 1) where D judges packs of m. y is the condition of x and G(z) alike (`minigan.condition`),
 None in an unconditional GAN; G is told it, and D is told it or has to tell it.
 """
@@ -27,6 +28,8 @@ class DiscriminatorStep(NamedTuple):
     u_fake: Array
     cache: Note  # holds the batch statistics that running averages learn from
     notes: Any  # everything that a gradient check must watch for kinks
+    passes: tuple[tuple[Note, Note], ...]  # (cache, tape) of D's on both kinds at once, or on real and on fake samples
+    made: Note = None  # G's cache
 
 
 class GeneratorStep(NamedTuple):
@@ -51,10 +54,10 @@ def d_grad(
     fake, made = gan.generator.forward(ops, p_g, told(z, y))
     step = _adversarial(ops, gan, p_d, x, fake, y, g)
     if gan.penalty is None:
-        return step._replace(notes=(made, step.notes))
+        return step._replace(notes=(made, step.notes), made=made)
     penalty = penalty_grad(ops, gan.discriminator, p_d, gan.penalty, x, fake, g, gan.shown(y))
     value = (step.value + penalty.value).reshape(())  # NumPy makes the sum of two 0-d arrays a scalar
-    return step._replace(value=value, notes=(made, step.notes, penalty.notes))
+    return step._replace(value=value, notes=(made, step.notes, penalty.notes), made=made)
 
 
 def _adversarial(
@@ -67,31 +70,68 @@ def _adversarial(
         output, cache = d.forward(ops, p_d, both)
         of_real, of_fake = halves(output)
         losses, dreal, dfake = gan.d_loss(ops, of_real, of_fake, y)
-        if g is not None:
-            d.backward(ops, p_d, cache, joined(ops, dreal, dfake), g, need_dx=False)
         notes: Any = (cache, dreal, dfake)
+        sent: Any = () if g is None else ((cache, joined(ops, dreal, dfake)),)
     else:
         of_real, cache = d.forward(ops, p_d, told(x, shown))
         of_fake, cache_fake = d.forward(ops, p_d, told(fake, shown))
         losses, dreal, dfake = gan.d_loss(ops, of_real, of_fake, y)
-        if g is not None:
-            d.backward(ops, p_d, cache, dreal, g, need_dx=False)
-            d.backward(ops, p_d, cache_fake, dfake, g, need_dx=False)
         notes = (cache, cache_fake, dreal, dfake)
-    return DiscriminatorStep(losses.value, losses, logits(of_real), logits(of_fake), cache, notes)
+        sent = () if g is None else ((cache, dreal), (cache_fake, dfake))
+    passes = tuple((own, d.backward(ops, p_d, own, du, g, need_dx=False)[1]) for own, du in sent)
+    return DiscriminatorStep(losses.value, losses, logits(of_real), logits(of_fake), cache, notes, passes)
+
+
+def d_double_grad(ops: Ops, gan: Gan, p_d: ParamSet, step: DiscriminatorStep, ddp: ParamSet, g: ParamSet) -> Array:
+    """The derivatives of s = <ddp, dL_D/dp_d>: adds ds/dp_d, the Hessian's product with ddp, to g; returns ds/dG(z).
+
+    Pearlmutter 1994, with three notes of `d_grad`'s sweeps: forward, all of D moves along ddp and its logits by ddu;
+    the loss answers by the change of its gradient; back, what the weights and the input make of that.
+
+    Args:
+        step: of `d_grad` with a gradient, without penalty, by a D of one head.
+
+    Raises:
+        NoSecondOrderError: a layer of D has no double_backward, BatchNorm on batch statistics for one.
+    """
+    d = gan.discriminator
+    moved = [d.double_backward(ops, p_d, tape, None, g, ddp) for _, tape in step.passes]
+    together = len(moved) == 1
+    ddu = halves(moved[0][0]) if together else [ddu for ddu, _ in moved]
+    dus: Any = gan.loss.d_curvature(step.u_real, step.u_fake, *ddu)
+    if together:
+        dus = (joined(ops, *dus),)
+    for (cache, _), du, (_, extra) in zip(step.passes, dus, moved, strict=True):
+        dx, _ = d.backward(ops, p_d, cache, du, g, extra=extra)
+    dx = without_label(dx)
+    return dx[len(dx) // 2 :] if together else dx
 
 
 def g_grad(
-    ops: Ops, gan: Gan, p_g: ParamSet, p_d: ParamSet, x: Array, z: Array, g: ParamSet | None = None, y: Any = None
+    ops: Ops,
+    gan: Gan,
+    p_g: ParamSet,
+    p_d: ParamSet,
+    x: Array,
+    z: Array,
+    g: ParamSet | None = None,
+    y: Any = None,
+    g_d: ParamSet | None = None,
 ) -> GeneratorStep:
-    """L_G(D(G(z))) and its gradient in G's parameters, through a frozen D; relativistic losses look at D(x) too."""
+    """L_G(D(G(z))) and its gradient in G's parameters, through a frozen D; relativistic losses look at D(x) too.
+
+    g_d: gets the same loss's gradient in D's parameters, for a G that foresees D's updates.
+    """
     d, shown = gan.discriminator, gan.shown(y)
     fake, cache = gan.generator.forward(ops, p_g, told(z, y))
-    u_real = logits(d.forward(ops, p_d, told(x, shown))[0]) if gan.loss.g_needs_real else None
+    real, cache_real = d.forward(ops, p_d, told(x, shown)) if gan.loss.g_needs_real else (None, None)
+    u_real = None if real is None else logits(real)
     of_fake, cache_d = d.forward(ops, p_d, told(fake, shown))
     losses, doutput = gan.g_loss(ops, u_real, of_fake, y)
     dfake = None
     if g is not None:
-        dfake = without_label(d.backward(ops, p_d, cache_d, doutput)[0])
+        dfake = without_label(d.backward(ops, p_d, cache_d, doutput, g_d)[0])
+        if g_d is not None and u_real is not None:
+            d.backward(ops, p_d, cache_real, gan.loss.g_slope(u_real, logits(of_fake)), g_d, need_dx=False)
         gan.generator.backward(ops, p_g, cache, dfake, g, need_dx=False)
     return GeneratorStep(losses.value, losses, cache, (cache, cache_d, doutput), logits(doutput), dfake)

@@ -164,7 +164,7 @@ class RepeatedLabelsCountOnce(Embedding):
     def backward(self, ops, p, cache, dy, g=None, extra=None, need_dx=True):
         if g is not None:
             g["W"][cache] += dy
-        return None, None
+        return None, cache
 
 
 class ExtraDropped(Dense):
@@ -177,44 +177,44 @@ class ExtraDropped(Dense):
 class ExtraNeverMade(Tanh):
     """double_backward as if the layer were linear."""
 
-    def double_backward(self, ops, p, tape, ddx, g=None):
-        return super().double_backward(ops, p, tape, ddx, g)[0], None
+    def double_backward(self, ops, p, tape, ddx, g=None, ddp=None):
+        return super().double_backward(ops, p, tape, ddx, g, ddp)[0], None
 
 
 class ExtraWithTheWrongSign(Tanh):
-    def double_backward(self, ops, p, tape, ddx, g=None):
-        ddy, extra = super().double_backward(ops, p, tape, ddx, g)
+    def double_backward(self, ops, p, tape, ddx, g=None, ddp=None):
+        ddy, extra = super().double_backward(ops, p, tape, ddx, g, ddp)
         return ddy, -extra
 
 
 class SecondWeightGradientForgotten(Dense):
     """dW += ddx^T dz is missing: what public penalties written by hand forget first."""
 
-    def double_backward(self, ops, p, tape, ddx, g=None):
-        return super().double_backward(ops, p, tape, ddx, None)
+    def double_backward(self, ops, p, tape, ddx, g=None, ddp=None):
+        return super().double_backward(ops, p, tape, ddx, None, ddp)
 
 
 class BiasAddedToTheTangent(Dense):
     """ddy = ddx W + b: the forward pass of ddx is to run without bias."""
 
-    def double_backward(self, ops, p, tape, ddx, g=None):
-        ddy, extra = super().double_backward(ops, p, tape, ddx, g)
+    def double_backward(self, ops, p, tape, ddx, g=None, ddp=None):
+        ddy, extra = super().double_backward(ops, p, tape, ddx, g, ddp)
         return ddy + p["b"], extra
 
 
 class SlopeForgotten(Dense):
     """ddy without f'(y)."""
 
-    def double_backward(self, ops, p, tape, ddx, g=None):
-        _, extra = super().double_backward(ops, p, tape, ddx, g)
+    def double_backward(self, ops, p, tape, ddx, g=None, ddp=None):
+        _, extra = super().double_backward(ops, p, tape, ddx, g, ddp)
         return self.apply(ops, p["W"], ddx, None, None), extra
 
 
 class ExtraAtTheWrongPlace(LayerNorm):
     """The extra of the input is treated as one before the activation."""
 
-    def double_backward(self, ops, p, tape, ddx, g=None):
-        ddy, extra = super().double_backward(ops, p, tape, ddx, g)
+    def double_backward(self, ops, p, tape, ddx, g=None, ddp=None):
+        ddy, extra = super().double_backward(ops, p, tape, ddx, g, ddp)
         return ddy, extra._replace(z=extra.x, x=np.zeros_like(extra.x))
 
 

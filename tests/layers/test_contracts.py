@@ -44,6 +44,9 @@ class Case(NamedTuple):
     def params(self, dtype: type = np.float64) -> ParamSet:
         return random_params(self.layer, self.in_shape, self.seed, dtype)
 
+    def ddp(self, dtype: type = np.float64) -> ParamSet:
+        return random_params(self.layer, self.in_shape, self.seed ^ 1, dtype)
+
     def x(self, dtype: type = np.float64) -> Any:
         return random_inputs(self.in_shape, self.batch, self.seed, dtype)
 
@@ -102,12 +105,11 @@ class Sweeps:
         self.dy = random_like(self.y, case.seed + 1)
         self.g, self.second_g, self.last_g = (p.like() for _ in range(3))
         self.dx, self.tape = layer.backward(ops, p, self.cache, self.dy, self.g)
-        self.ddx = self.ddy = self.extra = self.dx_extra = None
-        if not arrays_in(self.dx):
-            return
+        self.ddy = self.extra = self.dx_extra = None
+        self.ddp = case.ddp(dtype)
         self.ddx = None if self.dx is None else self._like(self.dx, case.seed + 2)
         try:
-            self.ddy, self.extra = layer.double_backward(ops, p, self.tape, self.ddx, self.second_g)
+            self.ddy, self.extra = layer.double_backward(ops, p, self.tape, self.ddx, self.second_g, self.ddp)
         except NoSecondOrderError:
             return
         if self.extra is not None:
@@ -141,15 +143,13 @@ def test_inputs_parameters_notes_and_cotangents_are_never_modified(case: Case):
     before = copies(p, x, cache, y, dy)
     dx, tape = layer.backward(ops, p, cache, dy, p.like())
     assert_same_bits([p, x, cache, y, dy], before)
-    if not arrays_in(dx):
-        return
-    ddx = Sweeps._like(dx, case.seed)
-    before = copies(p, x, cache, y, dy, tape, ddx)
+    ddx, ddp = Sweeps._like(dx, case.seed), case.ddp()
+    before = copies(p, x, cache, y, dy, tape, ddx, ddp)
     try:
-        _, extra = layer.double_backward(ops, p, tape, ddx, p.like())
+        _, extra = layer.double_backward(ops, p, tape, ddx, p.like(), ddp)
     except NoSecondOrderError:
         return
-    assert_same_bits([p, x, cache, y, dy, tape, ddx], before)
+    assert_same_bits([p, x, cache, y, dy, tape, ddx, ddp], before)
     if extra is not None:
         before = copies(p, x, cache, extra)
         layer.backward(ops, p, cache, None, p.like(), extra=extra)
@@ -165,8 +165,8 @@ def test_backward_twice_accumulates_twice(case: Case):
     once = Sweeps(case, case.ops(), p, case.x())
     np.testing.assert_allclose(sweeps.g.flat, 2 * once.g.flat, rtol=1e-12, atol=1e-12)
     has_second = case.layer.no_second_order() is None or (not case.train and not isinstance(case.layer, GRU))
-    if sweeps.ddx is not None and has_second:
-        layer.double_backward(ops, p, sweeps.tape, sweeps.ddx, sweeps.second_g)
+    if has_second:
+        layer.double_backward(ops, p, sweeps.tape, sweeps.ddx, sweeps.second_g, sweeps.ddp)
         np.testing.assert_allclose(sweeps.second_g.flat, 2 * once.second_g.flat, rtol=1e-12, atol=1e-12)
 
 
@@ -178,11 +178,29 @@ def test_frozen_parameters_change_no_other_result(case: Case):
     dx, tape = layer.backward(ops, p, sweeps.cache, sweeps.dy)
     assert_same_bits([dx, tape], [sweeps.dx, sweeps.tape])
     if sweeps.ddy is not None:
-        ddy, extra = layer.double_backward(ops, p, tape, sweeps.ddx)
+        ddy, extra = layer.double_backward(ops, p, tape, sweeps.ddx, None, sweeps.ddp)
         assert_same_bits([ddy, extra], [sweeps.ddy, sweeps.extra])
     if sweeps.extra is not None:
         dx_extra, _ = layer.backward(ops, p, sweeps.cache, None, extra=sweeps.extra)
         assert_same_bits(dx_extra, sweeps.dx_extra)
+
+
+@every_kind
+def test_the_second_order_along_input_and_parameters_is_that_along_each(case: Case):
+    """A ddx or ddp of None is zero: <ddx, dx> and <ddp, dp> by themselves add up to both at once."""
+    ops, p, layer = case.ops(), case.params(), case.layer
+    sweeps = Sweeps(case, ops, p, case.x())
+    if not arrays_in(sweeps.ddy):
+        return
+    g, dxs = p.like(), []
+    for ddx, ddp in ((sweeps.ddx, None), (None, sweeps.ddp)):
+        _, extra = layer.double_backward(ops, p, sweeps.tape, ddx, g, ddp)
+        dxs.append([] if extra is None else arrays_in(layer.backward(ops, p, sweeps.cache, None, g, extra=extra)[0]))
+    together = sweeps.second_g.flat + sweeps.last_g.flat
+    np.testing.assert_allclose(g.flat, together, rtol=1e-10, atol=1e-10 * (1 + abs(together).max(initial=0)))
+    totals = [sum(parts) for parts in zip(*dxs, strict=True)] if all(dxs) else dxs[0] or dxs[1]
+    for total, dx in zip(totals, arrays_in(sweeps.dx_extra), strict=True):
+        np.testing.assert_allclose(total, dx, rtol=1e-10, atol=1e-10 * (1 + abs(dx).max()))
 
 
 @every_kind
