@@ -28,7 +28,7 @@ front, and returns as `extra` what s owes to the layer's own forward values, to 
 
 The second sweep is Pearlmutter's R-operator (Fast exact multiplication by the Hessian, 1994) on the network: ddx moves
 its input, ddp its parameters. With ddp alone, and in the third sweep the gradient that ddu makes of a loss, both end in
-the Hessian's product with ddp (`minigan.training.updates.d_double_grad`, for unrolled GANs).
+the Hessian's product with ddp (`minigan.training.unrolled`).
 """
 
 import math

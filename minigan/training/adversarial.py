@@ -25,8 +25,8 @@ from .gan import Gan
 from .health.discriminator import discriminator_signs
 from .player import Player
 from .stability import noise_at, penalty_weight_at
-from .unrolled import Unrolled, check_unrolled
-from .updates import DiscriminatorStep, d_double_grad, d_grad, g_grad
+from .unrolled import Unrolled, check_unrolled, d_double_grad
+from .updates import DiscriminatorStep, d_grad, g_grad
 
 
 class Losses(NamedTuple):

@@ -12,7 +12,7 @@ and G descends L_G(w_K(t), t). Its gradient dt is the partial one in t and, back
                      dw      += (d^2 L_D/dw^2) dg                       D's Hessian
                      dt      += d<dg, g_k>/dt                           what G could do about what D learns
 
-The last two are one pair of sweeps, `minigan.training.updates.d_double_grad`. Then D is put back to w_0.
+The last two are one pair of sweeps, `d_double_grad`. Then D is put back to w_0.
 
 U is whatever D learns by: gradient clipping, the optimizer with its moments, weight clipping. Deviation: the rate is
 that which no schedule has lowered.
@@ -21,20 +21,23 @@ that which no schedule has lowered.
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kernels import Ops
 from kernels.types import Array
 
+from ..condition import without_label
 from ..errors import UserError
 from ..layer import Note
 from ..optim_back import Applied, clip_norm_back
 from ..params import ParamSet
 from ..presets import NO_PENALTY
 from .config import TrainConfig
+from .gan import Gan, halves, joined
 from .player import Player
+from .updates import DiscriminatorStep
 
 
 def check_unrolled(config: TrainConfig, player: Player, heads: int) -> None:
@@ -133,3 +136,28 @@ class Unrolled:
         limit = player.config.gradient_clip
         self._dgrads.flat[...] = clip_norm_back(ops, kept.grads.flat, kept.norm, limit, dg) if limit else dg
         return kept.before, self._dgrads
+
+
+def d_double_grad(ops: Ops, gan: Gan, p_d: ParamSet, step: DiscriminatorStep, ddp: ParamSet, g: ParamSet) -> Array:
+    """The derivatives of s = <ddp, dL_D/dp_d>: adds ds/dp_d, the Hessian's product with ddp, to g; returns ds/dG(z).
+
+    Pearlmutter 1994, with three notes of `d_grad`'s sweeps: forward, all of D moves along ddp and its logits by ddu;
+    the loss answers by the change of its gradient; back, what the weights and the input make of that.
+
+    Args:
+        step: of `d_grad` with a gradient, without penalty, by a D of one head.
+
+    Raises:
+        NoSecondOrderError: a layer of D has no double_backward, BatchNorm on batch statistics for one.
+    """
+    d = gan.discriminator
+    moved = [d.double_backward(ops, p_d, tape, None, g, ddp) for _, tape in step.passes]
+    together = len(moved) == 1
+    ddu = halves(moved[0][0]) if together else [ddu for ddu, _ in moved]
+    dus: Any = gan.loss.d_curvature(step.u_real, step.u_fake, *ddu)
+    if together:
+        dus = (joined(ops, *dus),)
+    for (cache, _), du, (_, extra) in zip(step.passes, dus, moved, strict=True):
+        dx, _ = d.backward(ops, p_d, cache, du, g, extra=extra)
+    dx = without_label(dx)
+    return dx[len(dx) // 2 :] if together else dx

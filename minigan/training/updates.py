@@ -1,8 +1,7 @@
 """One update of each player: the whole GAN algorithm on one screen.
 
 `d_grad` and `g_grad` evaluate a player's loss and, where g is given, add its gradient to g; applying the gradient is a
-separate step, so that a whole update can be gradient-checked. `d_double_grad` differentiates D's gradient once more,
-for a G that foresees D's updates (`minigan.training.unrolled`). Axes: N = batch; x (N, ...) real, z (N, Z) latents,
+separate step, so that a whole update can be gradient-checked. Axes: N = batch; x (N, ...) real, z (N, Z) latents,
 logits u (N, 1), or (N/m, 1) where D judges packs of m. y is the condition of x and G(z) alike (`minigan.condition`),
 None in an unconditional GAN; G is told it, and D is told it or has to tell it.
 """
@@ -80,31 +79,6 @@ def _adversarial(
         sent = () if g is None else ((cache, dreal), (cache_fake, dfake))
     passes = tuple((own, d.backward(ops, p_d, own, du, g, need_dx=False)[1]) for own, du in sent)
     return DiscriminatorStep(losses.value, losses, logits(of_real), logits(of_fake), cache, notes, passes)
-
-
-def d_double_grad(ops: Ops, gan: Gan, p_d: ParamSet, step: DiscriminatorStep, ddp: ParamSet, g: ParamSet) -> Array:
-    """The derivatives of s = <ddp, dL_D/dp_d>: adds ds/dp_d, the Hessian's product with ddp, to g; returns ds/dG(z).
-
-    Pearlmutter 1994, with three notes of `d_grad`'s sweeps: forward, all of D moves along ddp and its logits by ddu;
-    the loss answers by the change of its gradient; back, what the weights and the input make of that.
-
-    Args:
-        step: of `d_grad` with a gradient, without penalty, by a D of one head.
-
-    Raises:
-        NoSecondOrderError: a layer of D has no double_backward, BatchNorm on batch statistics for one.
-    """
-    d = gan.discriminator
-    moved = [d.double_backward(ops, p_d, tape, None, g, ddp) for _, tape in step.passes]
-    together = len(moved) == 1
-    ddu = halves(moved[0][0]) if together else [ddu for ddu, _ in moved]
-    dus: Any = gan.loss.d_curvature(step.u_real, step.u_fake, *ddu)
-    if together:
-        dus = (joined(ops, *dus),)
-    for (cache, _), du, (_, extra) in zip(step.passes, dus, moved, strict=True):
-        dx, _ = d.backward(ops, p_d, cache, du, g, extra=extra)
-    dx = without_label(dx)
-    return dx[len(dx) // 2 :] if together else dx
 
 
 def g_grad(
