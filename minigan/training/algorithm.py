@@ -68,6 +68,7 @@ class Algorithm(ABC):
         losses: named tuple type of what a step returns, None for a loss whose update was not due.
         maker: name of the player whose network turns latents into samples.
         has_prior: whether latents drawn from N(0, I) make samples, or codes of data alone.
+        judges_codes: whether D compares an encoder's codes with latents, in place of samples with data.
         updates: in the order of a step.
         logits, feedback: of the last updates that had any, see `Outcome`; for `beliefs` and `signs`.
     """
@@ -75,6 +76,7 @@ class Algorithm(ABC):
     losses: Any
     maker: str
     has_prior = True
+    judges_codes = False
     updates: tuple[Update, ...]
     logits: tuple[Array, Array] | None = None
     feedback: tuple[Array, Array] | None = None

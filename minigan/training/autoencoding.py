@@ -11,6 +11,7 @@ from ..reconstruction import RECONSTRUCTIONS, pixels
 from .algorithm import Algorithm, Batch, Outcome, Pass, Passes, Update
 from .config import TrainConfig
 from .gan import Gan
+from .health.discriminator import discriminator_signs
 from .player import Player
 from .reconstructing import Autoencoder, Gradients, elbo_grad, reconstruction_grad
 from .updates import d_grad, g_grad
@@ -105,6 +106,7 @@ class AdversarialAutoencoder(PlainAutoencoder):
 
     losses: Any = AdversarialLosses
     has_prior = True
+    judges_codes = True
 
     def __init__(self, config: TrainConfig, players: Mapping[str, Player]) -> None:
         super().__init__(config, players)
@@ -134,7 +136,8 @@ class AdversarialAutoencoder(PlainAutoencoder):
         prior = self._prior(self.e.ops, batch, Use.LATENT_G)
         p_d = self.judge.effective(iterate=False)
         step = g_grad(self.e.ops, self.gan, self.e.params, p_d, prior, batch.x, self.e.grads)
-        return Outcome({"g": step.losses.game}, {self.e.name: step.cache})
+        assert step.dfake is not None
+        return Outcome({"g": step.losses.game}, {self.e.name: step.cache}, feedback=(step.du_fake, step.dfake))
 
     def passes(self, update: Update, batch: Batch) -> Passes:
         """Those of the autoencoder, or the encoder's and D's on draws and codes."""
@@ -153,6 +156,13 @@ class AdversarialAutoencoder(PlainAutoencoder):
         assert self.logits is not None
         d_real, d_fake = realness(self.gan.loss, *(self.judge.ops.to_host(u) for u in self.logits))
         return {"d_real": d_real, "d_fake": d_fake}
+
+    def signs(self) -> dict[str, float | None]:
+        """Of the game of codes, see `discriminator_signs`: real are draws from the prior, the codes are G's samples."""
+        if self.logits is None or self.feedback is None:
+            return {}
+        (real, fake), (du, dx) = (map(self.judge.ops.to_host, pair) for pair in (self.logits, self.feedback))
+        return discriminator_signs(self.gan.loss, self.config.label_smoothing, (real, fake), (du, dx))
 
     def _prior(self, ops: Ops, batch: Batch, use: Use) -> Array:
         return ops.random_normal((len(batch.x), int(self.config.latent_dim or 0)), use)

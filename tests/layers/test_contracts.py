@@ -44,7 +44,7 @@ class Case(NamedTuple):
     def params(self, dtype: type = np.float64) -> ParamSet:
         return random_params(self.layer, self.in_shape, self.seed, dtype)
 
-    def ddp(self, dtype: type = np.float64) -> ParamSet:
+    def ddp(self, dtype: np.typing.DTypeLike = np.float64) -> ParamSet:
         return random_params(self.layer, self.in_shape, self.seed ^ 1, dtype)
 
     def x(self, dtype: type = np.float64) -> Any:
@@ -106,7 +106,7 @@ class Sweeps:
         self.g, self.second_g, self.last_g = (p.like() for _ in range(3))
         self.dx, self.tape = layer.backward(ops, p, self.cache, self.dy, self.g)
         self.ddy = self.extra = self.dx_extra = None
-        self.ddp = case.ddp(dtype)
+        self.ddp = case.ddp(ops.dtype)
         self.ddx = None if self.dx is None else self._like(self.dx, case.seed + 2)
         try:
             self.ddy, self.extra = layer.double_backward(ops, p, self.tape, self.ddx, self.second_g, self.ddp)

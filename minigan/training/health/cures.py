@@ -66,7 +66,8 @@ def clipping(config: TrainConfig) -> str | None:
 
 def packs(config: TrainConfig) -> str | None:
     """A discriminator that sees several samples at once, and so sees that they are alike."""
-    wanted = config.pack == 1 and get_preset(config.preset).condition is None
+    preset = get_preset(config.preset)
+    wanted = config.pack == 1 and preset.condition is None and preset.algorithm == "adversarial"
     return "--pack 2" if wanted and (config.batch_size or 0) % (2 * max(config.minibatch_stddev, 1)) == 0 else None
 
 

@@ -91,7 +91,13 @@ class Evidence:
     @property
     def bounded(self) -> bool:
         """Whether D's slope is bounded, by a penalty or by its weights' norm."""
-        return self.config.weight_norm == "spectral" or self.config.penalty != NO_PENALTY
+        return self.config.weight_norm == "spectral" or self.config.penalty not in (None, NO_PENALTY)
+
+    @property
+    def deceiver(self) -> str:
+        """The player that learns from D: the generator, or an encoder, whose samples are codes."""
+        players = {layer.partition("/")[0] for layer in self.sizes}
+        return "encoder" if "encoder" in players else "generator"
 
     def below(self, value: float | None, limit: float) -> bool:
         """Whether a value is known and too small."""
@@ -123,8 +129,8 @@ def vanishing_gradient(e: Evidence) -> str | None:
     factor, d_fake = e.get("g_factor"), e.get("d_fake")
     if e.below(factor, FACTOR) and e.below(d_fake, 0.5 / e.slack):  # where G has won the factor is small as well
         return (
-            f"the {e.config.loss} loss lets {factor:.2g} of the gradient through to the generator, D(fake) is "
-            f"{d_fake:.2g}; the norm of its gradient is {e.told('gradient/generator', '.2g')}"
+            f"the {e.config.loss} loss lets {factor:.2g} of the gradient through to the {e.deceiver}, D(fake) is "
+            f"{d_fake:.2g}; the norm of its gradient is {e.told(f'gradient/{e.deceiver}', '.2g')}"
         )
     rms = {
         layer: e.signs[f"gradient/{layer}"] / size**0.5
@@ -187,9 +193,10 @@ def mode_collapse(e: Evidence) -> str | None:
         return None
     if e.widest < APART and e.update < BEGINNINGS:
         return None
+    made, real = ("codes", "the prior") if e.deceiver == "encoder" else ("samples", "the data")
     return (
-        f"two samples are {e.distance:.2g} times as far apart as two of the data (median of the last measurements); "
-        f"their effective rank is {e.told('rank', '.1f')}, that of the data {e.told('rank_real', '.1f')}"
+        f"two {made} are {e.distance:.2g} times as far apart as two of {real} (median of the last measurements); "
+        f"their effective rank is {e.told('rank', '.1f')}, that of {real} {e.told('rank_real', '.1f')}"
     )
 
 

@@ -1,5 +1,6 @@
 """The monitor of a run: when to measure, what to measure it with, and what to tell."""
 
+import functools
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import kernels
+from kernels.types import Array
 
 from ...data import Dataset
 from ..trainer import Trainer
@@ -15,7 +17,8 @@ from .diversity import Diversity, diversity
 from .layers import LayerWatch
 
 SAMPLES = 64
-"""Samples whose diversity is measured, always of the same latents, and real ones beside them."""
+"""Samples whose diversity is measured, always of the same latents, and real ones beside them; where D judges codes,
+those of as many samples of the data, always the same, and latents beside them."""
 
 
 class HealthMonitor:
@@ -41,6 +44,12 @@ class HealthMonitor:
         self.diagnosis = Diagnosis(config, sizes)
         self._dataset = dataset
         self._real: Diversity | None = None
+
+    @functools.cached_property
+    def _data(self) -> Array:
+        """Samples that lie evenly in the data set, which may be sorted by class."""
+        count = len(self._dataset)
+        return self._dataset.batch(np.linspace(0, count - 1, min(count, SAMPLES)).astype(np.int64))[0]
 
     @property
     def due(self) -> bool:
@@ -77,14 +86,14 @@ class HealthMonitor:
         return signs | verdict._asdict(), verdict
 
     def _diversity(self) -> dict[str, float]:
-        """Of generated and of real samples. The real ones lie evenly in the data set, which may be sorted by class."""
+        """Of what D judges, generated and real."""
+        trainer, codes = self.trainer, self.trainer.algorithm.judges_codes
+        latents = trainer.latents(SAMPLES)
         if self._real is None:
-            count = len(self._dataset)
-            self._real = diversity(
-                self._dataset.batch(np.linspace(0, count - 1, min(count, SAMPLES)).astype(np.int64))[0]
-            )
-        trainer = self.trainer
-        made = diversity(trainer.generate(trainer.latents(SAMPLES), trainer.labels(SAMPLES), averaged=False))
+            self._real = diversity(latents if codes else self._data)
+        made = diversity(
+            trainer.encode(self._data) if codes else trainer.generate(latents, trainer.labels(SAMPLES), averaged=False)
+        )
         names = ("distance", "rank")
         return dict(zip(names, made, strict=True)) | {
             f"{name}_real": value for name, value in zip(names, self._real, strict=True)

@@ -9,11 +9,13 @@ import pytest
 from minigan import TrainConfig, Trainer
 from minigan.data import ArrayDataset, Batches
 from minigan.presets import PRESETS
+from minigan.training.health.diversity import diversity
 from minigan.training.health.monitor import HealthMonitor
 from minigan.training.session import load_data
 
 SHAPE = (8, 8, 1)
 RING: dict[str, Any] = {"preset": "mlp", "data": "ring", "width": 0.1, "health_every": 10}
+CODES: dict[str, Any] = {"preset": "aae", "width": 0.1, "batch_size": 32, "health_every": 20, "lr": 1e-3}
 
 
 def watch(steps: int, **settings: Any) -> tuple[list[tuple[int, str]], list[dict[str, Any]]]:
@@ -45,6 +47,8 @@ def watch(steps: int, **settings: Any) -> tuple[list[tuple[int, str]], list[dict
         ("strong-discriminator", 300, RING | {"loss": "hinge", "lr_g": 1e-6, "lr_d": 5e-3}),
         ("strong-discriminator", 300, RING | {"loss": "least-squares", "lr_g": 1e-6, "lr_d": 5e-3}),
         ("weak-discriminator", 400, RING | {"loss": "relativistic-average", "lr_d": 1e-7}),
+        ("weak-discriminator", 500, CODES | {"lr_d": 1e-6}),
+        ("strong-discriminator", 400, CODES | {"lr_g": 1e-6, "lr_d": 1e-2}),
     ],
 )
 def test_a_failure_that_is_provoked_is_named(name: str, steps: int, settings: dict[str, Any]) -> None:
@@ -135,7 +139,7 @@ def test_every_preset_can_be_measured(preset: str) -> None:
             f"gradient/{name}/{x}" for x in layers
         }
     assert ("distance" in record) == trainer.algorithm.has_prior
-    assert ("d_loss" in record) == ("generator" in trainer.players)
+    assert ("d_loss" in record) == ("discriminator" in trainer.players)
     assert all(isinstance(value, int | float | dict | list | None) for value in record.values())
 
 
@@ -145,6 +149,20 @@ def test_the_slope_is_unknown_where_two_heads_send_gradients_back(preset: str) -
     record = play(trainer, monitor, batches, 1)[0]
     assert (record["d_slope"] is None) == (PRESETS[preset].auxiliary is not None)
     assert record["g_factor"] > 0
+
+
+def test_in_the_game_of_codes_the_codes_are_compared_with_the_prior() -> None:
+    trainer, monitor, batches = tiny(every=1, preset="aae", backend="numpy")
+    record = play(trainer, monitor, batches, 1)[0]
+    latents, data = trainer.latents(64), batches.dataset.batch(np.arange(40))[0]
+    assert (record["distance_real"], record["rank_real"]) == diversity(latents)
+    assert (record["distance"], record["rank"]) == diversity(trainer.encode(data))
+    x, labels = batches.at(1)
+    trainer.step(x, labels)
+    signs, (real, fake) = trainer.algorithm.signs(), trainer.algorithm.logits
+    assert signs["d_real"] == pytest.approx(np.mean(1 / (1 + np.exp(-real))))
+    assert signs["d_fake"] == pytest.approx(np.mean(1 / (1 + np.exp(-fake))))
+    assert signs["d_slope"] > 0
 
 
 def test_the_samples_are_those_of_the_weights_that_learn_not_of_their_average() -> None:
