@@ -5,6 +5,7 @@ Not a layer but another set of parameters for the same layers (Miyato et al. 201
     p_eff = sn.prepare(ops, p)       W_eff = W/sigma;  then any sweeps on p_eff, with losses and penalties
     sn.pull_back(ops, g)             from the gradient in p_eff to that in p, once, after all of them
 
+Every trainable array of two axes or more is such a W: of a GRU both W and U, each by itself, as if each were a layer's.
 W is seen as a matrix (F, O), O its last axis. One step of power iteration, from the vector u that is kept from update
 to update, estimates the largest singular value:
 
@@ -44,7 +45,7 @@ class _Vectors(NamedTuple):
 
 
 class SpectralNorm:
-    """The reparametrisation of one ParamSet's weights, those that are called W.
+    """The reparametrisation of one ParamSet's weights: biases and gains, of one axis, stay as they are.
 
     Attributes:
         effective: the parameters that layers see; valid from `prepare` until the next change of the weights.
@@ -54,8 +55,8 @@ class SpectralNorm:
     def __init__(self, ops: Ops, params: ParamSet, seed: int) -> None:
         self.effective = params.copy()
         self._vectors: dict[str, _Vectors] = {}
-        for path, w in params.named.items():
-            if path.rsplit("/", 1)[-1] == "W":
+        for path, w in params.trainable().items():
+            if w.ndim >= 2:
                 rows, columns = w.size // w.shape[-1], w.shape[-1]
                 u = generator(seed, f"{path}/u").standard_normal((columns, 1)).astype(w.dtype)
                 start = _Vectors(u, np.zeros((rows, 1), w.dtype), np.ones(1, w.dtype))

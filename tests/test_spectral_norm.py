@@ -11,7 +11,7 @@ from kernels import Ops, Use
 from minigan import TrainConfig, Trainer
 from minigan.gradcheck import Evaluation, check_update
 from minigan.layer import Layer, Sequential
-from minigan.layers import Conv2d, ConvTranspose2d, Dense, Flatten, LayerNorm, ReLU, Reshape
+from minigan.layers import GRU, Conv2d, ConvTranspose2d, Dense, Flatten, LayerNorm, ReLU, Reshape
 from minigan.losses import get_loss
 from minigan.params import ParamSet
 from minigan.penalties import get_penalty
@@ -127,6 +127,47 @@ def test_every_backend_agrees(backend: str):
         results.append([ops.to_host(view).copy() for own in (effective, g) for view in own.trainable().values()])
     for exact, ours in zip(*results, strict=True):
         np.testing.assert_allclose(ours, exact, rtol=1e-3, atol=1e-4)
+
+
+def test_both_matrices_of_a_gru_are_normalised_each_by_itself():
+    """That of the input and that of the state; and the gradient goes back through both."""
+    net = Sequential(GRU(2, 3, last=True), Dense(3, 1))
+    p, ops = net.init(0, (4, 2), np.float64), kernels.get_ops("numpy", dtype=np.float64)
+    p["gru1"]["U"] += 0.5 * np.random.default_rng(0).standard_normal((3, 9))
+    sn = SpectralNorm(ops, p, 0)
+    assert sn.paths == ("gru1/W", "gru1/U", "dense1/W")
+    for _ in range(300):
+        effective = sn.prepare(ops, p)
+    for path in sn.paths:
+        assert singular_value(effective.named[path]) == pytest.approx(1, abs=1e-6)
+        np.testing.assert_allclose(effective.named[path], p.named[path] / singular_value(p.named[path]), rtol=1e-4)
+    np.testing.assert_array_equal(effective["gru1"]["b"], p["gru1"]["b"])
+    x = np.random.default_rng(1).standard_normal((3, 4, 2))
+
+    def gradient(g: ParamSet | None) -> Evaluation:
+        ops.begin_step(0)
+        own = sn.prepare(ops, p, iterate=False)
+        u, cache = net.forward(ops, own, x)
+        if g is not None:
+            net.backward(ops, own, cache, np.cos(u), g, need_dx=False)
+            sn.pull_back(ops, g)
+        return Evaluation(float(np.sin(u).sum()), cache)
+
+    check_update("a GRU with spectral normalisation", gradient, p).require()
+
+
+def test_sequences_train_with_it():
+    """Both players of rnn move, and D plays with matrices of norm 1."""
+    trainer = Trainer(TrainConfig("rnn", weight_norm="spectral", backend="numpy", width=0.1, batch_size=4), (6, 1))
+    x = np.sin(np.arange(24, dtype=np.float32)).reshape(4, 6, 1)
+    before = trainer.params_d["gru1"]["U"].copy()
+    for _ in range(30):
+        trainer.step(x)
+    effective = trainer.d.effective(iterate=False)
+    assert not np.array_equal(trainer.params_d["gru1"]["U"], before)
+    for path in ("gru1/W", "gru1/U"):
+        assert singular_value(effective.named[path]) == pytest.approx(1, abs=0.01)
+    assert singular_value(trainer.params_d["gru1"]["U"]) != pytest.approx(1, abs=0.01)
 
 
 def test_a_network_without_weights_is_refused():
