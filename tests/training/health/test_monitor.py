@@ -47,8 +47,8 @@ def watch(steps: int, **settings: Any) -> tuple[list[tuple[int, str]], list[dict
         ("strong-discriminator", 300, RING | {"loss": "hinge", "lr_g": 1e-6, "lr_d": 5e-3}),
         ("strong-discriminator", 300, RING | {"loss": "least-squares", "lr_g": 1e-6, "lr_d": 5e-3}),
         ("weak-discriminator", 400, RING | {"loss": "relativistic-average", "lr_d": 1e-7}),
-        ("weak-discriminator", 500, CODES | {"lr_d": 1e-6}),
-        ("strong-discriminator", 400, CODES | {"lr_g": 1e-6, "lr_d": 1e-2}),
+        ("weak-discriminator", 460, CODES),
+        ("strong-discriminator", 320, CODES | {"latent_dim": 64, "lr_g": 1e-6, "lr_d": 2e-3}),
     ],
 )
 def test_a_failure_that_is_provoked_is_named(name: str, steps: int, settings: dict[str, Any]) -> None:
@@ -67,6 +67,7 @@ def test_a_failure_that_is_provoked_is_named(name: str, steps: int, settings: di
         {"preset": "wgan-gp", "width": 0.1, "batch_size": 16},
         {"preset": "sngan", "width": 0.1, "batch_size": 16},
         {"preset": "wgan", "width": 0.25, "batch_size": 32},
+        {"preset": "aae", "width": 0.1, "batch_size": 32, "lr": 5e-4, "lr_d": 4e-3},
     ],
     ids=lambda settings: settings["preset"],
 )
