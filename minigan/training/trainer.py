@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 import kernels
-from kernels import CounterRng, Use
+from kernels import CounterRng
 from kernels.types import Array, Shape
 
 from ..auxiliary import CATEGORIES
-from ..condition import mapped, sliced, told
 from ..data import ArrayDataset, Batches, load
 from ..errors import UserError
 from ..layer import Layer
@@ -26,6 +25,7 @@ from .checkpoint import Checkpoint, check_matches, restore
 from .config import TrainConfig
 from .player import Player
 from .resident import MOST_STEPS, Resident, why_not
+from .sampler import Sampler
 from .stability import fittings
 
 ALGORITHMS: dict[str, Callable[[TrainConfig, Mapping[str, Player]], Algorithm]] = {
@@ -36,11 +36,9 @@ ALGORITHMS: dict[str, Callable[[TrainConfig, Mapping[str, Player]], Algorithm]] 
 }
 """By the names that presets use."""
 
-SAMPLE_BATCH = 256  # images made at a time, so that a large sample needs no large workspace
 
-
-class Trainer:
-    """The players of a preset, the algorithm by which they learn, and the state of both.
+class Trainer(Sampler):
+    """The players of a preset, the algorithm by which they learn, and the state of both; what it has learnt, it draws.
 
         trainer = Trainer(TrainConfig(preset="dcgan", batch_size=64, seed=0))
         losses = trainer.step(x)              x (N, H, W, C) float32 in [-1, 1]
@@ -73,20 +71,19 @@ class Trainer:
                 str(config.data), data_dir=config.data_dir, image_size=config.image_size, channels=config.channels
             )
             data_shape, classes = dataset.shape, dataset.num_classes
-        self.data_shape = tuple(data_shape)
+        data_shape = tuple(data_shape)
         preset = get_preset(config.preset)
         self.total_steps = total_steps or config.steps
         if self.total_steps is None and config.schedule != "constant":
             raise UserError(f"schedule {config.schedule} needs the number of steps")
-        options = Options(self.data_shape, config.latent_dim, config.width, config.norm, classes)
+        options = Options(data_shape, config.latent_dim, config.width, config.norm, classes)
         networks = fitted_networks(preset, options, fittings(config))
-        self.classes = {LABELS: classes, CODES: CATEGORIES}.get(preset.condition or "")
         self._rng = CounterRng(config.seed)
-        self.players = {name: self._player(name, network) for name, network in networks.items()}
-        self.algorithm = ALGORITHMS[preset.algorithm](config, self.players)
-        maker = self.players[self.algorithm.maker]
-        self.average = MovingAverage(maker.params, config.ema) if config.ema else None
-        self._sampling = kernels.get_ops(config.backend, seed=config.seed)
+        players = {name: self._player(name, network) for name, network in networks.items()}
+        algorithm = ALGORITHMS[preset.algorithm](config, players)
+        average = MovingAverage(players[algorithm.maker].params, config.ema) if config.ema else None
+        told = {LABELS: classes, CODES: CATEGORIES}.get(preset.condition or "")
+        super().__init__(config, data_shape, told, players, algorithm, average)
         self._captured = self._graphs() if config.capture else None
         self._resident: Resident | None = None
         self.steps_done = 0
@@ -246,18 +243,6 @@ class Trainer:
         """The contents of an array of the backend, a loss say, on the host; waits for the step that makes it."""
         return self._sampling.to_host(array)
 
-    def _checked(self, where: str, labels: Array | None, count: int) -> Array:
-        """The labels of a batch: whole numbers in range."""
-        assert self.classes is not None
-        labels = None if labels is None else np.asarray(labels)
-        if labels is None or labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
-            got = None if labels is None else f"{labels.dtype} {labels.shape}"
-            raise ValueError(f"{where}: {self.config.preset} expects whole-number labels ({count},), got {got}")
-        if labels.min() < 0 or labels.max() >= self.classes:
-            low, high = labels.min(), labels.max()
-            raise ValueError(f"{where}: expected labels in [0, {self.classes}), got {low} to {high}")
-        return labels
-
     def evaluate(self, update: Update, batch: Batch, replay: bool = False) -> Outcome:
         """The gradient of an update, left in its players' `grads`."""
         for name in update.players:
@@ -274,81 +259,6 @@ class Trainer:
     def rewind(self, step: int) -> None:
         """Back to the random numbers of the start of a step."""
         self._rng.begin(step)
-
-    def latents(self, count: int, seed: int | None = None, use: Use = Use.SAMPLE) -> Array:
-        """`count` latents (count, Z), float32, a function of the seed alone (by default the run's)."""
-        rng = CounterRng(self.config.seed if seed is None else seed)
-        return rng.normal((count, int(self.config.latent_dim or 0)), use).astype(np.float32)
-
-    def sample(self, count: int, seed: int | None = None, label: int | None = None) -> Array:
-        """`count` samples (count, *data_shape) from the (averaged) generator in eval mode; images in [-1, 1].
-
-        Of a conditional preset they are all of `label`, or of each in turn.
-
-        Raises:
-            UserError: a label out of range, or for a preset that takes none; or the preset has nothing to draw from.
-        """
-        self.require_prior()
-        return self.generate(self.latents(count, seed), self.labels(count, label), seed)
-
-    def require_prior(self) -> None:
-        """Raise UserError for a preset that has learnt no distribution of latents."""
-        if not self.algorithm.has_prior:
-            raise UserError(f"{self.config.preset} learns no distribution to draw from; vae and aae do")
-
-    def encode(self, x: Array) -> Array:
-        """Codes (N, Z) of data (N, *data_shape), in eval mode; a variational encoder's means.
-
-        Raises:
-            UserError: the preset has no encoder.
-        """
-        if not isinstance(self.algorithm, PlainAutoencoder):
-            raise UserError(f"{self.config.preset} has no encoder")
-        ops, encoder = self._sampling, self.players["encoder"]
-        codes = np.empty((len(x), int(self.config.latent_dim or 0)), np.float32)
-        for start in range(0, len(x), SAMPLE_BATCH):
-            ops.workspace.reset()
-            output, _ = encoder.network.forward(
-                ops, encoder.params, ops.to_device(x[start : start + SAMPLE_BATCH]), train=False
-            )
-            codes[start : start + SAMPLE_BATCH] = ops.to_host(self.algorithm.code(ops, output))
-        return codes
-
-    def labels(self, count: int, label: int | None = None) -> Array | None:
-        """`count` times the label, or 0, 1, 2 ... in turn; None for a preset that takes none."""
-        if self.classes is None:
-            if label is not None:
-                raise UserError(f"{self.config.preset} draws without labels, got label {label}")
-            return None
-        if label is None:
-            return np.arange(count) % self.classes
-        if not 0 <= label < self.classes:
-            raise UserError(f"label: expected 0 to {self.classes - 1}, got {label}")
-        return np.full(count, label)
-
-    def generate(self, z: Array, labels: Array | None = None, seed: int | None = None, averaged: bool = True) -> Array:
-        """G(z) or G(z, label) in eval mode for latents z (count, Z), copied out of the workspace.
-
-        Images are clipped to [-1, 1]; `seed`: of infogan's continuous codes. `averaged`: from the moving average of
-        the weights where there is one.
-
-        Raises:
-            ValueError: labels are missing, out of range or of another number, or the preset takes none.
-        """
-        if self.classes is not None:
-            labels = self._checked("generate", labels, len(z))
-        elif labels is not None:
-            raise ValueError(f"generate: {self.config.preset} draws without labels, got some")
-        y = self.algorithm.conditions(labels, self.config.seed if seed is None else seed)
-        maker = self.players[self.algorithm.maker]
-        params = self.average.params if averaged and self.average is not None else maker.params
-        ops, images = self._sampling, np.empty((len(z), *self.data_shape), np.float32)
-        for start in range(0, len(z), SAMPLE_BATCH):
-            ops.workspace.reset()
-            given = sliced(told(np.ascontiguousarray(z), y), start, start + SAMPLE_BATCH)
-            made, _ = maker.network.forward(ops, params, mapped(ops.to_device, given), train=False)
-            images[start : start + SAMPLE_BATCH] = ops.to_host(self.algorithm.samples(ops, made))
-        return images.clip(-1, 1) if len(self.data_shape) == 3 else images
 
     def checkpoint(self) -> Checkpoint:
         """The whole state, on the CPU as views: save it before the next step."""
