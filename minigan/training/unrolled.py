@@ -41,20 +41,18 @@ from .updates import DiscriminatorStep
 
 
 def check_unrolled(config: TrainConfig, player: Player, heads: int) -> None:
-    """Raise UserError if D's updates have no second derivative here; `heads`: of D."""
-    reason = player.network.no_second_order()
-    if reason is not None:
-        reason = f"discriminator, {reason}" + (" (--norm layer, --norm none)" if config.norm is not None else "")
+    """Raise UserError if D's gradient has no derivative here; `heads`: of D."""
+    reason, lacking = None, player.network.no_second_order()
+    if lacking is not None:
+        flags = " (--norm layer, --norm none)" if config.norm is not None else ""
+        layer = lacking.partition(": ")[0]
+        reason = f"takes second derivatives of the discriminator, and those of its {layer} are not written{flags}"
     elif config.penalty != NO_PENALTY:
-        reason = f"penalty {config.penalty} has second derivatives already, its gradient would take third ones"
+        reason = f"would take third derivatives of penalty {config.penalty}, which has second ones already"
     elif player.spectral_norm is not None:
-        reason = (
-            "weight_norm spectral takes its singular vectors as constants, which they are not for second derivatives"
-        )
+        reason = "takes second derivatives, for which weight_norm spectral's singular vectors are no constants"
     elif heads > 1:
-        reason = (
-            f"the discriminator of {config.preset} has two heads; only the first one's loss is differentiated twice"
-        )
+        reason = f"takes second derivatives of D's loss, and that of {config.preset} has those of its first head alone"
     if reason is not None:
         raise UserError(f"unrolled_steps {config.unrolled_steps}: {reason}")
 
@@ -141,7 +139,7 @@ class Unrolled:
 def d_double_grad(ops: Ops, gan: Gan, p_d: ParamSet, step: DiscriminatorStep, ddp: ParamSet, g: ParamSet) -> Array:
     """The derivatives of s = <ddp, dL_D/dp_d>: adds ds/dp_d, the Hessian's product with ddp, to g; returns ds/dG(z).
 
-    Pearlmutter 1994, with three notes of `d_grad`'s sweeps: forward, all of D moves along ddp and its logits by ddu;
+    Pearlmutter 1994, with the notes of `d_grad`'s sweeps: forward, all of D moves along ddp and its logits by ddu;
     the loss answers by the change of its gradient; back, what the weights and the input make of that.
 
     Args:
