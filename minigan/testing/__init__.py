@@ -13,7 +13,7 @@ to side. Axes: N = batch, H, W, C = height, width, channels, F = features; shape
 """
 
 from .kinds import BUILDERS, ELEMENTWISE, RANDOM
-from .networks import KINDS, layers, sequentials
+from .networks import KINDS, LayerAndShape, layers, sequentials
 from .shapes import (
     ConvCase,
     activations,
@@ -35,6 +35,7 @@ __all__ = [
     "LABELS",
     "RANDOM",
     "ConvCase",
+    "LayerAndShape",
     "activations",
     "batches",
     "conv_cases",
