@@ -218,6 +218,21 @@ class ExtraAtTheWrongPlace(LayerNorm):
         return ddy, extra._replace(z=extra.x, x=np.zeros_like(extra.x))
 
 
+class OwesNothingToItsInput(Dense):
+    """W moves along ddp, and x does not learn that it was multiplied by it: no mixed product for unrolled GANs."""
+
+    def double_backward(self, ops, p, tape, ddx, g=None, ddp=None):
+        ddy, extra = super().double_backward(ops, p, tape, ddx, g, ddp)
+        return ddy, None if extra.z is None else extra._replace(x=None)
+
+
+class BiasStaysBehind(Dense):
+    """ddz = A ddx + B x without ddb."""
+
+    def double_backward(self, ops, p, tape, ddx, g=None, ddp=None):
+        return super().double_backward(ops, p, tape, ddx, g, ddp and {"W": ddp["W"], "b": np.zeros_like(ddp["b"])})
+
+
 FIRST_ORDER: list[tuple[Layer, Any]] = [
     (NaNInputGradient(4, 4), SQUARE),
     (InfiniteWeightGradient(4, 4), SQUARE),
@@ -250,6 +265,13 @@ SECOND_ORDER: list[tuple[Layer, Any]] = [
     (ExtraAtTheWrongPlace(4, activation="tanh"), SQUARE),
 ]
 
+ALONG_PARAMETERS: list[tuple[Layer, Any]] = [
+    (OwesNothingToItsInput(4, 4), SQUARE),
+    (OwesNothingToItsInput(4, 4, "tanh"), SQUARE),
+    (BiasStaysBehind(4, 4), SQUARE),
+]
+"""A penalty does not see them: it moves the input alone."""
+
 
 def check(layer: Layer, shape: Any, batch: int = 5) -> Report:
     return check_layer(layer, shape, inputs=random_inputs(shape, batch, seed=0))
@@ -259,7 +281,7 @@ def mutants(cases: list[tuple[Layer, Any]]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("mutant", "shape"), cases, ids=[type(layer).__name__ for layer, _ in cases])
 
 
-@mutants([*FIRST_ORDER, *SECOND_ORDER])
+@mutants([*FIRST_ORDER, *SECOND_ORDER, *ALONG_PARAMETERS])
 def test_is_caught(mutant: Layer, shape: Any):
     report = check(mutant, shape)
     assert not report.ok
@@ -273,7 +295,7 @@ def test_a_breach_of_the_protocol_is_named(mutant: Layer, shape: Any):
         check(mutant, shape)
 
 
-@mutants([*FIRST_ORDER, *SECOND_ORDER, *MISCONDUCT])
+@mutants([*FIRST_ORDER, *SECOND_ORDER, *ALONG_PARAMETERS, *MISCONDUCT])
 def test_its_right_parent_passes(mutant: Layer, shape: Any):
     """What was caught is the one changed line, not the point or the shape."""
     right = object.__new__(type(mutant).__mro__[1])
@@ -287,7 +309,7 @@ def test_is_caught_in_the_depth_of_a_network(mutant: Layer, shape: Any):
     assert not check(net, shape).ok
 
 
-@mutants(SECOND_ORDER)
+@mutants([*SECOND_ORDER, *ALONG_PARAMETERS])
 def test_mistakes_of_second_order_hide_from_the_first(mutant: Layer, shape: Any):
     """Each of them has a perfect backward: without the second check, a penalty would quietly train on nonsense."""
     backward_alone = type("BackwardAlone", (type(mutant),), {"double_backward": Layer.double_backward})

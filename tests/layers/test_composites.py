@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kernels import Ops
+from minigan.gradcheck import check_layer
 from minigan.layer import Layer, combined_group
 from minigan.layers import (
     Concat,
@@ -16,6 +17,7 @@ from minigan.layers import (
     LeakyReLU,
     Parallel,
     Residual,
+    ScaleShift,
     Sequential,
     Tanh,
 )
@@ -167,6 +169,11 @@ class TestSweeps:
         _, cache = net.forward(ops, p, x)
         _, tape = net.backward(ops, p, cache, np.ones((4, 1)))
         assert net.double_backward(ops, p, tape, x)[1] is None
+
+    @pytest.mark.parametrize("skip", [ScaleShift(2.0), Flatten(), Sequential(ScaleShift(2.0))])
+    def test_a_branch_that_keeps_no_tape_has_its_part_in_the_second_order(self, skip: Layer):
+        """Fixed linear layers need none, and a branch into which nothing was sent has none: these are two things."""
+        assert check_layer(Residual(Dense(4, 4, "tanh"), skip), (4,)).require().second_order
 
     def test_frozen_and_unneeded_work_is_not_done(self, ops: Ops):
         """g=None skips the weight gradients, need_dx=False the first layer's input gradient: counted, not timed."""
