@@ -1,5 +1,5 @@
 // The instructions that compute capability 9.0 alone has (sm_90a), one wrapper each, as in ptx.cuh: barriers that
-// count, copies of whole tiles that count on them (TMA), and products of a warp group whose factors are in shared memory.
+// count, copies of whole tiles that count on them (TMA), and products of a warp group out of shared memory.
 #pragma once
 #include "ptx.cuh"
 #ifndef MG_CPU
@@ -56,21 +56,25 @@ __device__ __forceinline__ void tma_load(void* shared, const TensorMap& map, int
 
 // ---- wgmma: products of a warp group, four warps of which the first has a number that is a multiple of four ---------
 
-// Before the first product, and whenever sums have been touched since the last one.
-__device__ __forceinline__ void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;\n" ::: "memory"); }
+// Sums are operands of the fence and of the wait, too: so the compiler moves no other work on them beyond either.
+#define MG_8(d, i)                                                                                            \
+  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), \
+      "+f"(d[i + 7])
+#define MG_64(d) MG_8(d, 0), MG_8(d, 8), MG_8(d, 16), MG_8(d, 24), MG_8(d, 32), MG_8(d, 40), MG_8(d, 48), MG_8(d, 56)
+
+// Before the first product, and whenever the sums have been touched since the last one.
+__device__ __forceinline__ void wgmma_fence(float (&d)[64]) {
+  asm volatile("wgmma.fence.sync.aligned;\n" : MG_64(d)::"memory");
+}
 
 // Ends a group of products: those since the last group.
 __device__ __forceinline__ void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;\n" ::: "memory"); }
 
 // Waits until at most the N latest groups are still under way. Before that nobody touches their sums or their factors.
 template <int N>
-__device__ __forceinline__ void wgmma_wait() {
-  asm volatile("wgmma.wait_group.sync.aligned %0;\n" ::"n"(N) : "memory");
+__device__ __forceinline__ void wgmma_wait(float (&d)[64]) {
+  asm volatile("wgmma.wait_group.sync.aligned %64;\n" : MG_64(d) : "n"(N) : "memory");
 }
-
-#define MG_8(d, i)                                                                                                \
-  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), \
-      "+f"(d[i + 7])
 
 // d (64, 128) = a (64, 8) b (8, 128), plus d if `add`. a and b are TF32 in shared memory, with k side by side, told by
 // descriptors (wgmma_tile.cuh). Thread t of the group, with w = t / 32, g = t % 32 / 4 and q = t % 4, holds
@@ -82,8 +86,9 @@ __device__ __forceinline__ void wgmma_tf32(float (&d)[64], u64 a, u64 b, bool ad
       "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,"
       "%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,"
       "%58,%59,%60,%61,%62,%63}, %64, %65, add, 1, 1;\n}\n"
-      : MG_8(d, 0), MG_8(d, 8), MG_8(d, 16), MG_8(d, 24), MG_8(d, 32), MG_8(d, 40), MG_8(d, 48), MG_8(d, 56)
+      : MG_64(d)
       : "l"(a), "l"(b), "r"((int)add));
 }
 #undef MG_8
+#undef MG_64
 #endif

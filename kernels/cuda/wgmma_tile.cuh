@@ -58,15 +58,15 @@ struct WgmmaTile {
   __device__ __forceinline__ void multiply(const float* a, int a_part, const float* b, int b_part) {
     const u64 a_high = descriptor(a + first_row * DEPTH), b_high = descriptor(b);
     if constexpr (PRODUCTS == 1) {
-      wgmma_fence();
+      wgmma_fence(sums);
 #pragma unroll
       for (int k = 0; k < DEPTH; k += 8) wgmma_tf32(sums, advanced(a_high, k), advanced(b_high, k), true);
       wgmma_commit();
-      wgmma_wait<0>();
+      wgmma_wait<0>(sums);
     } else {
       const u64 a_low = descriptor(a + a_part + first_row * DEPTH), b_low = descriptor(b + b_part);
       float panel_sums[64];
-      wgmma_fence();
+      wgmma_fence(panel_sums);
 #pragma unroll
       for (int k = 0; k < DEPTH; k += 8) {  // the small ones first
         wgmma_tf32(panel_sums, advanced(a_low, k), advanced(b_high, k), k > 0);
@@ -74,7 +74,7 @@ struct WgmmaTile {
         wgmma_tf32(panel_sums, advanced(a_high, k), advanced(b_high, k), true);
       }
       wgmma_commit();
-      wgmma_wait<0>();
+      wgmma_wait<0>(panel_sums);
 #pragma unroll
       for (int e = 0; e < 64; e++) sums[e] += panel_sums[e];
     }

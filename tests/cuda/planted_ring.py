@@ -48,8 +48,8 @@ BUGS = (
     Bug(
         "a stage is handed back while it is multiplied",
         "ring",
-        "    wgmma_wait<0>();\n    if (threadIdx.x % 32 == 0) mbarrier_arrive(&empty[s]);",
-        "    if (threadIdx.x % 32 == 0) mbarrier_arrive(&empty[s]);\n    wgmma_wait<0>();",
+        "    wgmma_wait<0>(sums);\n    if (threadIdx.x % 32 == 0) mbarrier_arrive(&empty[s]);",
+        "    if (threadIdx.x % 32 == 0) mbarrier_arrive(&empty[s]);\n    wgmma_wait<0>(sums);",
         "ring.cu:{tma_load(stage, a}: block (0, 0, 0), thread (128, 0, 0): race: writes byte 0 of dynamic shared "
         "memory, which thread (31, 0, 0) has read at ring.cu:{wgmma_tf32}, and nothing orders the two",
     ),
@@ -89,7 +89,7 @@ BUGS = (
     Bug(
         "products after other work on their sums, without a fence",
         "ring",
-        "    wgmma_fence();\n",
+        "    wgmma_fence(sums);\n",
         "",
         "ring.cu:{wgmma_tf32}: block (0, 0, 0), thread (0, 0, 0): wgmma_tf32: no wgmma_fence since the warp has begun, "
         "or has waited for products",

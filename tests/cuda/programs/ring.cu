@@ -35,10 +35,10 @@ extern "C" __global__ void ring(const __grid_constant__ TensorMap a, const __gri
     const int s = step % STAGES, phase = step / STAGES;
     const float* const stage = stages + s * (A + B);
     mbarrier_wait(&full[s], phase % 2);
-    wgmma_fence();
+    wgmma_fence(sums);
     for (int k = 0; k < 32; k += 8) wgmma_tf32(sums, descriptor(stage + k), descriptor(stage + A + k), true);
     wgmma_commit();
-    wgmma_wait<0>();
+    wgmma_wait<0>(sums);
     if (threadIdx.x % 32 == 0) mbarrier_arrive(&empty[s]);
   }
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;

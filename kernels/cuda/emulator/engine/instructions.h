@@ -45,10 +45,10 @@ inline void tma_load(void* shared, const TensorMap& map, int column, int row, in
   mg::tma_load(site, shared, map, column, row, part, barrier);
 }
 
-inline void wgmma_fence(mg::Site site = mg::Site::here()) { mg::wgmma_fence(site); }
+inline void wgmma_fence(float (&)[64], mg::Site site = mg::Site::here()) { mg::wgmma_fence(site); }
 inline void wgmma_commit(mg::Site site = mg::Site::here()) { mg::wgmma_commit(site); }
 template <int N>
-inline void wgmma_wait(mg::Site site = mg::Site::here()) { mg::wgmma_wait(site, N); }
+inline void wgmma_wait(float (&)[64], mg::Site site = mg::Site::here()) { mg::wgmma_wait(site, N); }
 inline void wgmma_tf32(float (&d)[64], u64 a, u64 b, bool add, mg::Site site = mg::Site::here()) {
   mg::wgmma_tf32(site, d, a, b, add);
 }
