@@ -15,7 +15,7 @@ help:
 	@echo "make oracle  compare with PyTorch (installs the extra: peers)"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   measure everything, with PyTorch and JAX (an hour), and write the README's tables and plots"
-	@echo "make gpu     test and time the CUDA kernels on this machine's GPU (installs the extra: gpu)"
+	@echo "make gpu     test and time the CUDA kernels on this machine's GPU, in ten minutes (installs the extra: gpu)"
 	@echo "make pictures  the README's pictures from the demo's run"
 	@echo "make clean   remove the virtual environment and build leftovers"
 
@@ -71,6 +71,7 @@ gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(VENV)/installed-gpu)
 	@if $(GPU_PYTHON) -c 'import hypothesis, pytest' 2>/dev/null; then $(GPU_PYTHON) -m pytest tests/kernels -k 'cuda and not emulator'; \
 	else echo "pytest and hypothesis are not installed: the checks of benchmarks/gpu.py alone"; fi
 	$(GPU_PYTHON) -m benchmarks.gpu
+	$(GPU_PYTHON) -m benchmarks.report
 
 pictures: $(VENV)/installed
 	$(BIN)/python tools/readme_pictures.py $(DEMO) docs/images

@@ -44,7 +44,7 @@ def ladder(document: Document, title: str, xlabel: str) -> bytes:
     figure = style.figure(7.5, 4.5)
     axes = figure.subplots()
     style.dress(axes, title, xlabel, "GFLOP/s, float32")
-    _logarithmic(axes)
+    logarithmic(axes)
     cases = list(document.cases())
     names = columns(document)
     rungs = [name for name in names if name not in COLORS]
@@ -61,7 +61,7 @@ def ladder(document: Document, title: str, xlabel: str) -> bytes:
         axes.axhline(rate, color=style.INK, linewidth=1, linestyle="--")
         axes.annotate(text, (sizes[0], rate), xytext=(0, 3), textcoords="offset points", fontsize=7, color=style.INK)
     axes.set_ylim(top=1.6 * document.ceilings["fma_gflops"]["float32"]["all"])  # room for the highest limit's name
-    _legend_beside(axes)
+    legend_beside(axes)
     return style.figure_png(figure)
 
 
@@ -73,7 +73,7 @@ def roofline(document: Document) -> bytes:
     figure = style.figure(7.5, 4.5)
     axes = figure.subplots()
     style.dress(axes, "Products of all layers, batch 64", "FLOPs per byte", "GFLOP/s, float32")
-    _logarithmic(axes)
+    logarithmic(axes)
     cases = list(document.cases())
     for name in reversed(columns(document)):  # ours last, on top
         records = [best[name] for _, best in cases if name in best]
@@ -89,7 +89,7 @@ def roofline(document: Document) -> bytes:
             intensity, np.minimum(peak, rate * intensity), color=style.INK, linewidth=1, linestyle=line, label=label
         )
     axes.set_xlim(low, high)
-    _legend_beside(axes)
+    legend_beside(axes)
     return style.figure_png(figure)
 
 
@@ -102,16 +102,16 @@ def scaling(document: Document) -> bytes:
     figure = style.figure(9, 3.2)
     for axes, (varied, points) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True):
         style.dress(axes, f"By {varied}", varied, "ms a step")
-        _logarithmic(axes)
+        logarithmic(axes)
         for name in columns(document):
             own = [(value, times[name]) for value, times in points if name in times]
             axes.plot(*zip(*own, strict=True), color=COLORS.get(name), marker="o", markersize=3, label=title_of(name))
         axes.set_xticks([value for value, _ in points], [f"{value:g}" for value, _ in points])
-    _legend_beside(axes)
+    legend_beside(axes)
     return style.figure_png(figure)
 
 
-def _logarithmic(axes: "Axes") -> None:
+def logarithmic(axes: "Axes") -> None:
     """Logarithmic axes with plain numbers at 1, 2, 5, 10, ..."""
     from matplotlib.ticker import LogLocator, NullLocator
 
@@ -129,6 +129,6 @@ def _blue(strength: float) -> tuple[float, float, float]:
     return float(red), float(green), float(blue)
 
 
-def _legend_beside(axes: "Axes") -> None:
+def legend_beside(axes: "Axes") -> None:
     """Name what is drawn to the right of the axes: too many names for a line above."""
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8, labelcolor=style.INK)

@@ -1,4 +1,5 @@
-"""Write the measured tables and plots into README.md and docs/: `python -m benchmarks.report`, after `minigan bench`.
+"""Write the measured tables and plots into README.md and docs/: `python -m benchmarks.report`, after `minigan bench`
+or `python -m benchmarks.gpu`, whose results may be of another machine.
 
 Everything comes from the JSON files in benchmarks/results alone. What stands between `<!-- bench:NAME -->` and
 `<!-- /bench:NAME -->` is replaced, all else is left as it is.
@@ -16,43 +17,62 @@ from minigan.errors import UserError
 from minigan.training.files import atomic_write_bytes, atomic_write_text
 
 from . import plots
+from .gpu import plots as gpu_plots
+from .gpu import tables as gpu_tables
 
 ROOT = Path(__file__).parents[1]
 ORDER = ("ceilings", "step", "breakdown", "layers", "matmul", "conv", "scaling")
 NOT_YET = "*Not measured yet: `make bench`.*"
+GPU = "gpu"
+NOT_ON_A_GPU = (
+    "So far that is all the proof there is: no GPU has run these kernels yet, and nothing here says how fast they are. "
+    "`make gpu` measures that, and writes it here."
+)
 
 Results = Mapping[str, Document]
 
 
 def main(results: Path = ROOT / "benchmarks" / "results", root: Path = ROOT) -> None:
     """Write README.md, docs/benchmarks.md and docs/images/bench-*.png under `root`."""
-    documents = read(results)
-    for name, picture in plots.pictures(documents).items():
+    documents, on_gpu = read(results), read_gpu(results)
+    for name, picture in (plots.pictures(documents) | ({} if on_gpu is None else gpu_plots.pictures(on_gpu))).items():
         atomic_write_bytes(root / "docs" / "images" / name, picture)
     readme = root / "README.md"
     text = readme.read_text(encoding="utf-8")
     for name, section in SECTIONS.items():
         text = fill(text, name, section(documents))
-    atomic_write_text(readme, text)
-    atomic_write_text(root / "docs" / "benchmarks.md", all_tables(documents))
+    atomic_write_text(readme, fill(text, GPU, gpu_section(on_gpu)))
+    atomic_write_text(root / "docs" / "benchmarks.md", all_tables(documents, on_gpu))
 
 
 def read(folder: Path) -> dict[str, Document]:
-    """The finished results in a folder by subject.
+    """The finished results of `minigan bench` in a folder by subject.
 
     Raises:
         UserError: one is of a quick or unfinished run, or they are not of one machine.
     """
     documents = {}
     for path in sorted(folder.glob("*.json")):
-        document = load(path)
-        if document.quick or not document.complete:
-            raise UserError(f"{path} is of a {'quick' if document.quick else 'unfinished'} run: measure it again")
-        documents[document.subject] = document
+        if path.stem != GPU:
+            document = _finished(path)
+            documents[document.subject] = document
     machines = {(document.machine["cpu"], document.machine["cores"]) for document in documents.values()}
     if len(machines) > 1:
         raise UserError(f"{folder} holds results of different machines: {sorted(machines)}")
     return documents
+
+
+def read_gpu(folder: Path) -> Document | None:
+    """The finished results of `python -m benchmarks.gpu` in a folder, or None; UserError as `read`."""
+    path = folder / f"{GPU}.json"
+    return _finished(path) if path.exists() else None
+
+
+def _finished(path: Path) -> Document:
+    document = load(path)
+    if document.quick or not document.complete:
+        raise UserError(f"{path} is of a {'quick' if document.quick else 'unfinished'} run: measure it again")
+    return document
 
 
 def fill(text: str, name: str, content: str) -> str:
@@ -75,7 +95,7 @@ def markdown(table: Table) -> str:
     return f"{body}\n\n{table.note}" if table.note else body
 
 
-def all_tables(documents: Results) -> str:
+def all_tables(documents: Results, on_gpu: Document | None = None) -> str:
     """The whole of docs/benchmarks.md."""
     parts = ["# Benchmarks", "Every table of `make bench`; written by `python -m benchmarks.report`."]
     for subject in ORDER:
@@ -83,7 +103,12 @@ def all_tables(documents: Results) -> str:
             document = documents[subject]
             parts += [f"## {subject}", machine_text(document.machine)]
             parts += [f"### {table.title}\n\n{markdown(table)}" for table in tables(document)]
-    return "\n\n".join(parts if documents else [*parts, NOT_YET]) + "\n"
+    parts += [] if documents else [NOT_YET]
+    if on_gpu is not None:
+        parts += [f"## {GPU}", gpu_machine(on_gpu)]
+        parts += [f"### {table.title}\n\n{markdown(table)}" for table in gpu_tables.tables(on_gpu)]
+        parts += [f"Without {who}: {why}" for who, why in on_gpu.missing.items()]
+    return "\n\n".join(parts) + "\n"
 
 
 def machine_section(documents: Results) -> str:
@@ -143,6 +168,25 @@ def scaling_section(documents: Results) -> str:
     if "scaling" not in documents:
         return NOT_YET
     return "![time of a step by batch size, width and image size](docs/images/bench-scaling.png)"
+
+
+def gpu_section(document: Document | None) -> str:
+    """Steps, and how products compare; or that nothing was measured on hardware."""
+    if document is None:
+        return NOT_ON_A_GPU
+    parts = [f"Measured on: {gpu_machine(document)}."]
+    steps = gpu_tables.step_table(document)
+    parts += [markdown(steps)] if steps.rows else []
+    parts += ["\n".join(gpu_tables.summary(document))]
+    names = list(gpu_plots.pictures(document))
+    parts += [f"![{name.removesuffix('.png')}](docs/images/{name})" for name in names]
+    missing = f"{len(document.missing)} contenders took no part; `docs/benchmarks.md` has the reasons, and all tables."
+    return "\n\n".join([*filter(None, parts), missing if document.missing else "All tables: `docs/benchmarks.md`."])
+
+
+def gpu_machine(document: Document) -> str:
+    """The device first."""
+    return f"{document.machine['gpu']}; {machine_text(document.machine)}"
 
 
 SECTIONS: dict[str, Callable[[Results], str]] = {

@@ -100,6 +100,11 @@ def test_everything_below_training_needs_numpy_and_numba_alone() -> None:
     assert loaded_by(f"import {', '.join(below + above)}") == set()
 
 
+def test_training_without_a_run_needs_numpy_and_numba_alone() -> None:
+    """So the benchmarks of the GPU run where nothing else is installed."""
+    assert loaded_by("from minigan import Trainer; import minigan.bench.results, minigan.bench.peers") == set()
+
+
 def test_the_command_line_answers_before_it_loads_what_draws_and_downloads() -> None:
     parse = "from minigan.cli import parse; parse(['train', 'dcgan'])"
     assert loaded_by(parse) & {"PIL", "matplotlib", "pooch", "requests"} == set()

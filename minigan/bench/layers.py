@@ -29,7 +29,7 @@ def cases(quick: bool) -> Iterator[Case]:
     images = [name for name, preset in PRESETS.items() if "images" in preset.kinds]
     for preset in QUICK_PRESETS if quick else images:
         for player, path, layer, in_shape in linear_layers(preset):
-            key = (type(layer), _weight_shape(layer, in_shape), in_shape)
+            key = (type(layer), weight_shape(layer, in_shape), in_shape)
             if key in seen:
                 continue
             seen.add(key)
@@ -61,8 +61,8 @@ def leaves(network: Layer, in_shape: Any, path: str = "") -> Iterator[tuple[str,
 
 def _case(preset: str, player: str, path: str, layer: LinearLayer, in_shape: Shape, product: str) -> Case:
     out_shape, _ = layer.spec(in_shape)
-    shapes = (BATCH, *in_shape), _weight_shape(layer, in_shape), (BATCH, *out_shape)
-    labels = {"preset": preset, "layer": f"{player} {path}", "shape": _shape_text(in_shape, out_shape)}
+    shapes = (BATCH, *in_shape), weight_shape(layer, in_shape), (BATCH, *out_shape)
+    labels = {"preset": preset, "layer": f"{player} {path}", "shape": shape_text(in_shape, out_shape)}
     return Case(
         labels | {"product": product},
         partial(_contenders, layer, shapes, product),
@@ -71,13 +71,15 @@ def _case(preset: str, player: str, path: str, layer: LinearLayer, in_shape: Sha
     )
 
 
-def _weight_shape(layer: LinearLayer, in_shape: Shape) -> Shape:
+def weight_shape(layer: LinearLayer, in_shape: Shape) -> Shape:
+    """Of a layer's W."""
     weight = layer.spec(in_shape)[1]["W"]
     assert isinstance(weight, Param)
     return weight.shape
 
 
-def _shape_text(in_shape: Shape, out_shape: Shape) -> str:
+def shape_text(in_shape: Shape, out_shape: Shape) -> str:
+    """A layer's input and output: 28×28×1 → 14×14×64."""
     return " → ".join("×".join(map(str, shape)) for shape in (in_shape, out_shape))
 
 

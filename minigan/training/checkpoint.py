@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from kernels.types import Array
 
@@ -48,6 +46,9 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int | None = 2) -> Path:
     Contiguous tensors are written from where they are, without a copy. A tensor that is not finite raises
     NonFiniteStateError: a run could not go on from it.
     """
+    from safetensors import SafetensorError  # here: what trains and saves nothing, a benchmark, does without
+    from safetensors.numpy import save_file
+
     if keep is not None and keep < 1:
         raise ValueError(f"save: keep is {keep}, expected 1 or more")
     for name, tensor in checkpoint.tensors.items():
@@ -84,6 +85,8 @@ def latest(folder: Path) -> Path | None:
 
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint whole and check it; whatever is wrong with it is a UserError."""
+    from safetensors import SafetensorError, safe_open
+
     if not path.is_file():
         raise UserError(f"cannot read {path}: there is no such file")
     with one_line_errors(f"read {path}"):

@@ -52,3 +52,22 @@ def documents() -> dict[str, Document]:
         records = [record({column: n}, name, 0.1) for n in (32, 64) for name in ("blas", "loops", "tiles")]
         result[subject] = document(subject, *records)
     return result
+
+
+def gpu_document() -> Document:
+    """What a GPU may have measured: ours takes half of PyTorch's time, and CuPy was not there."""
+    products: list[dict[str, Label]] = [
+        *({"what": "matmul", "n": n} for n in (256, 512)),
+        {"what": "convolution", "batch": 128, "shape": "8×8×2 → 4×4×3", "product": "forward"},
+        {"what": "mlp generator dense1", "batch": 64, "shape": "100 → 128", "product": "forward"},
+    ]
+    game: dict[str, Label] = {"preset": "mlp", "batch": 64}
+    names = (("minigan", 1e-4), ("minigan TF32", 5e-5), ("PyTorch", 2e-4), ("PyTorch TF32", 1e-4))
+    records = [record(labels, name, time, "3xtf32") for labels in products for name, time in names]
+    records.append(record(products[0], "minigan", 1.0, "warp"))
+    steps = (("minigan", 1e-4), ("minigan eager", 4e-4), ("PyTorch eager", 1.2e-3), ("PyTorch graph", 3e-4))
+    records += [record({"what": "step", **game}, name, time) for name, time in steps]
+    records.append(record({"what": "epoch", **game}, "minigan", 0.125))
+    machine = MACHINE | {"cpu": "Another CPU", "gpu": "A GPU"}
+    missing = {"CuPy: matmul 256": "ImportError: no module"}
+    return Document("gpu", False, machine, {}, missing, records, complete=True)

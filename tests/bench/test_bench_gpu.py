@@ -1,42 +1,59 @@
-"""The GPU's checks and timings, as far as they go without one."""
+"""The GPU's checks and timings, as far as they go without one: on the emulator, and PyTorch on a CPU."""
 
+import contextlib
+import sys
+import types
+from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from strict_device import StrictRuntime
 
 import kernels
-from benchmarks import gpu
+from benchmarks.gpu import __main__ as gpu
+from benchmarks.gpu import checks, products, sides, steps
+from benchmarks.gpu.measure import Case, Effort, Entry, Ready, measure, sets
+from benchmarks.gpu.sides import Ours
 from kernels.cuda import CudaOps, emulator
+from minigan.bench.results import Document, load
+
+needs_emulator = pytest.mark.skipif(bool(emulator.why_not()), reason=str(emulator.why_not()))
 
 
-@pytest.mark.skipif(bool(emulator.why_not()), reason=str(emulator.why_not()))
-def test_every_check_passes_in_the_emulator(capsys: pytest.CaptureFixture[str]) -> None:
-    assert gpu.main(["--emulator"]) == 0
-    count, text = capsys.readouterr().out.split(" ", 1)
-    assert text == "checks, 0 failed\n"
-    assert int(count) > 100
+class TestChecks:
+    @needs_emulator
+    def test_every_one_passes_in_the_emulator(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert gpu.main(["--emulator", "--check"]) == 0
+        count, text = capsys.readouterr().out.removeprefix("emulator\n").split(" ", 1)
+        assert text == "checks, 0 failed\n"
+        assert int(count) > 100
+
+    @needs_emulator
+    def test_a_wrong_kernel_fails(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        right = checks._error
+        monkeypatch.setattr(checks, "_error", lambda actual, expected: right(np.asarray(actual) * 1.01, expected))
+        monkeypatch.setattr(checks, "_operations", lambda *_: iter(()))
+        assert gpu.main(["--emulator"]) == 1
+        assert "FAILED  matmul naive float32: relative error 1.0e-02, at most 5.0e-06" in capsys.readouterr().out
+
+    @needs_emulator
+    def test_captured_steps_are_checked_where_there_are_graphs(self, strict: Ours) -> None:
+        assert [check.passed for check in checks.captured_steps(strict.backend)] == [True, True]
+        assert not list(checks.captured_steps("cuda-emulator"))
+
+    def test_nan_fails(self) -> None:
+        assert not checks.Check("matmul", float("nan"), 1e-3).passed
 
 
-@pytest.mark.skipif(bool(emulator.why_not()), reason=str(emulator.why_not()))
-def test_a_wrong_kernel_fails_its_check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    right = gpu._error
-    monkeypatch.setattr(gpu, "_error", lambda actual, expected: right(np.asarray(actual) * 1.01, expected))
-    monkeypatch.setattr(gpu, "_operations", lambda *_: iter(()))
-    assert gpu.main(["--emulator"]) == 1
-    assert "FAILED  matmul naive float32: relative error 1.0e-02, at most 5.0e-06" in capsys.readouterr().out
-
-
-@pytest.mark.skipif(bool(emulator.why_not()), reason=str(emulator.why_not()))
-def test_captured_steps_are_checked_where_there_are_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(kernels.BACKENDS, "strict", partial(CudaOps, StrictRuntime()))
-    assert [check.passed for check in gpu.captured_steps("strict")] == [True, True]
-    assert not list(gpu.captured_steps("cuda-emulator"))
-
-
-def test_nan_fails() -> None:
-    assert not gpu.Check("matmul", float("nan"), 1e-3).passed
+@pytest.fixture
+def strict(monkeypatch: pytest.MonkeyPatch) -> Ours:
+    """Ours on a device that captures."""
+    runtime = StrictRuntime()
+    monkeypatch.setitem(kernels.BACKENDS, "strict", partial(CudaOps, runtime))
+    return Ours("strict")
 
 
 def test_without_a_device_the_reason_is_told(
@@ -45,3 +62,213 @@ def test_without_a_device_the_reason_is_told(
     monkeypatch.setattr(gpu.detect, "why_not", lambda: "no CUDA device")
     assert gpu.main([]) == 2
     assert capsys.readouterr().err == "cuda does not work here: no CUDA device\n"
+
+
+class Clockwork:
+    """A clock that says how long a run takes, and remembers whose it was."""
+
+    def __init__(self, times: dict[str, float]) -> None:
+        self.times, self.asked = times, list[str]()
+
+    def entry(self, name: str, found: Any = None, calls: int = 1, **more: Any) -> Entry:
+        def clock(run: Callable[[], object]) -> float:
+            run()
+            self.asked.append(name)
+            return self.times[name]
+
+        return Entry(name, "", lambda: Ready(lambda: None, calls, clock, found), **more)
+
+
+class TestMeasure:
+    def test_contenders_take_turns_and_times_are_per_call(self) -> None:
+        clock = Clockwork({"a": 1.0, "b": 2.0})
+        case = Case({"what": "x"}, lambda: [clock.entry("a", calls=4), clock.entry("b")], flops=8)
+        records, missing = measure(case, Effort(rounds=2, seconds=0))
+        assert [(r.contender, r.median, r.readings, r.gflops) for r in records] == [
+            ("a", 0.25, 6, 32e-9),
+            ("b", 2.0, 6, 4e-9),
+        ]
+        assert missing == {}
+        turn = 2 + 3  # to warm up, and readings
+        assert clock.asked == ["a"] * turn + ["b"] * 2 * turn + ["a"] * turn
+
+    def test_who_fails_is_left_out_with_the_reason_and_the_others_go_on(self) -> None:
+        clock, once = Clockwork({"good": 1.0, "also": 1.0, "wrong": 1.0}), iter([1.0, 1.0, 1.0, 1.0, 1.0])
+
+        def absent() -> Ready:
+            raise ImportError("no module\nof this name")
+
+        entries = [
+            Entry("absent", "fp32", absent),
+            clock.entry("good", np.array([1.0, 2.0])),
+            clock.entry("wrong", np.array([1.0, 2.1])),
+            clock.entry("also", np.array([1.0, 2.1]), tolerance=0.1),
+            clock.entry("nan", np.array([1.0, np.nan])),
+            Entry("breaks later", "", lambda: Ready(lambda: None, 1, lambda _: next(once))),
+        ]
+        records, missing = measure(Case({"what": "x", "n": 3}, lambda: entries), Effort(rounds=2, seconds=0))
+        assert [record.contender for record in records] == ["good", "also"]
+        assert missing == {
+            "absent (fp32): x 3": "ImportError: no module",
+            "wrong: x 3": "DisagreesError: off by 4.5e-02, at most 2e-05 is allowed",
+            "nan: x 3": "DisagreesError: off by nan, at most 2e-05 is allowed",
+            "breaks later: x 3": "StopIteration: StopIteration()",
+        }
+
+    def test_buffers_are_larger_than_the_cache(self) -> None:
+        assert sets(12 * 2048**2) * 12 * 2048**2 >= 128 << 20
+        assert (sets(12 * 8192**2), sets(1), sets(0)) == (2, 32, 32)
+
+
+@needs_emulator
+def test_all_of_it_in_miniature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everybody who can be here computes what the others compute, and is timed; nobody is missing without a reason."""
+    torch = pytest.importorskip("torch")
+    compiled: list[Any] = []
+    monkeypatch.setattr(torch, "compile", lambda f, *, mode: compiled.append(mode) or f)
+    monkeypatch.setattr(gpu, "checks", lambda _: iter(()))
+    path = tmp_path / "gpu.json"
+    assert gpu.main(["--emulator", "--out", str(path)]) == 0
+    assert f"written: {path}\n" in capsys.readouterr().out
+    document = load(path)
+    assert (document.subject, document.quick, document.complete) == ("gpu", True, True)
+    found: dict[str, set[str]] = {}
+    for record in document.records:
+        found.setdefault(str(record.labels["what"]), set()).add(f"{record.contender} {record.variant}".strip())
+    rungs = {"minigan 3xtf32", "minigan TF32 tf32"}
+    assert found["matmul"] >= {"minigan warp", "PyTorch", "PyTorch TF32"} | rungs
+    peers = {"PyTorch channels-last", "PyTorch TF32 channels-last"}
+    assert found["convolution"] == {"minigan implicit"} | rungs | peers
+    names = ("eager", "reduce-overhead", "graph")
+    assert found["step"] == {"minigan eager", *(f"PyTorch {name} fused Adam" for name in names)}
+    assert set(compiled) == {"reduce-overhead"}
+    reasons = {who.split(":")[0]: why for who, why in document.missing.items()}
+    assert reasons.pop("minigan (captured)").startswith("UserError: capture: cuda-emulator records launches")
+    if "cupy" not in sys.modules:
+        assert {who: why.split(":")[0] for who, why in reasons.items()} == {
+            "CuPy": "ModuleNotFoundError",
+            "CuPy TF32": "ModuleNotFoundError",
+        }
+
+
+def test_what_has_no_time_left_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "cases", lambda _: iter([Case({"what": "x"}, list)]))
+    document = Document("gpu", True, {}, {})
+    gpu.timed("cuda", gpu.MINIATURE, document, tmp_path / "gpu.json", seconds=-1)
+    assert document.missing == {"x": "no time left after -1 s"}
+    assert document.complete
+
+
+@needs_emulator
+def test_captured_steps_and_epochs_are_timed_where_there_are_graphs(
+    strict: Ours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a data set of the device; an epoch is as many steps as there are batches."""
+    monkeypatch.setattr(steps, "MOST_STEPS", 2)
+    data = steps.images(7, (8, 8, 1))
+    step, epoch = list(steps.steps(strict, "cpu", data, batch=2, width=0.02, count=1))[:2]
+    for case, calls in ((step, 2), (epoch, 1)):
+        entry = case.entries()[0]
+        assert str(entry) == "minigan (captured)"
+        ready = entry.prepare()
+        assert ready.calls == calls
+        assert ready.clock(ready.run) > 0
+
+
+def test_the_shapes_are_those_of_the_issue() -> None:
+    """A dcgan's convolutions of 64x64 images, and each layer of the presets, with FLOPs and bytes."""
+    ours = Ours("cuda-emulator")
+    cases = list(products.convolutions(ours, "cpu"))
+    assert len(cases) == 3 * len(products.CONVOLUTIONS)
+    assert cases[6].labels == {
+        "what": "convolution",
+        "batch": 128,
+        "shape": "16×16×128 → 8×8×256",
+        "product": "forward",
+    }
+    assert cases[6].flops == 2 * 128 * 8 * 8 * 256 * 16 * 128
+    assert cases[6].bytes == 4 * (128 * 16 * 16 * 128 + 16 * 128 * 256 + 128 * 8 * 8 * 256)
+    layers = [case.labels for case in products.layers(ours, "cpu")]
+    assert {str(labels["what"]).split()[0] for labels in layers} == {"mlp", "dcgan"}
+    skipped = [labels["product"] for labels in layers if labels["what"] == "dcgan generator dense1"]
+    assert skipped == ["forward", "weight gradient"]
+
+
+class Recorder:
+    """Stands in for a library: every call of it is noted, and gives a Recorder."""
+
+    def __init__(self, log: list[str], name: str) -> None:
+        self._log, self._name = log, name
+
+    def __getattr__(self, name: str) -> "Recorder":
+        return Recorder(self._log, f"{self._name}.{name}")
+
+    def __call__(self, *_: object, **__: object) -> Any:
+        self._log.append(self._name)
+        return self
+
+
+@pytest.fixture
+def cupy(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """NumPy in the place of CuPy, with events that are always 3 ms apart."""
+    fake: Any = types.ModuleType("cupy")
+    fake.log = []
+    fake.asarray, fake.matmul, fake.asnumpy = np.array, np.matmul, np.array
+    fake.cuda = types.SimpleNamespace(Event=Recorder(fake.log, "event"), get_elapsed_time=lambda *_: 3.0)
+    core: Any = types.ModuleType("cupy._core")
+    core._routines_linalg = types.SimpleNamespace(COMPUTE_TYPE_TF32=3, COMPUTE_TYPE_DEFAULT=0)
+    core.set_compute_type = lambda *how: fake.log.append(how)
+    monkeypatch.setitem(sys.modules, "cupy", fake)
+    monkeypatch.setitem(sys.modules, "cupy._core", core)
+    return fake
+
+
+def test_the_clock_waits_for_the_device_before_and_after(cupy: Any) -> None:
+    clock = sides.event_clock(Recorder(cupy.log, "stream"))
+    assert clock(lambda: cupy.log.append("run")) == 3e-3
+    order = ["stream.synchronize", "event.record", "run", "event.record", "event.synchronize"]
+    assert [what for what in cupy.log if what != "event"] == order
+
+
+@pytest.mark.parametrize(("tf32", "kind"), [(False, 0), (True, 3)])
+def test_cupys_products(cupy: Any, tf32: bool, kind: int) -> None:
+    stream = Recorder(cupy.log, "stream")
+    ours: Any = types.SimpleNamespace(
+        ops=lambda: types.SimpleNamespace(runtime=types.SimpleNamespace(stream=stream)), clock=lambda: None
+    )
+    a, b = np.random.default_rng(0).standard_normal((2, 5, 5)).astype(np.float32)
+    ready = products._cupy_matmul(ours, tf32, a, b, 2)
+    np.testing.assert_array_equal(ready.found, a @ b)
+    assert cupy.log == ["stream.use", ("float32", kind)]
+
+
+def test_pytorchs_graph_is_captured_after_a_warm_up_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    log: list[str] = []
+    for name in ("Stream", "current_stream", "CUDAGraph"):
+        monkeypatch.setattr(torch.cuda, name, Recorder(log, name))
+
+    @contextlib.contextmanager
+    def noted(what: str, _: object) -> Iterator[None]:
+        log.append(f"{what} begins")
+        yield
+        log.append(f"{what} ends")
+
+    monkeypatch.setattr(torch.cuda, "stream", partial(noted, "beside"))
+    monkeypatch.setattr(torch.cuda, "graph", partial(noted, "capture"))
+    replay: Any = sides.captured(lambda: log.append("work"))
+    assert [what for what in log if what in ("work", "CUDAGraph") or what.endswith(("begins", "ends"))] == [
+        "beside begins", "work", "work", "work", "beside ends", "CUDAGraph", "capture begins", "work", "capture ends",
+    ]  # fmt: skip
+    replay()
+    assert log[-1] == "CUDAGraph.replay"
+
+
+def test_pytorch_without_a_gpu_is_refused() -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(RuntimeError, match=r"^PyTorch .* sees no GPU$"):
+        sides.Torch("cuda")

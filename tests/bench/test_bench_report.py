@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 import pytest
-from bench_documents import documents
+from bench_documents import documents, gpu_document
 from PIL import Image
 
 from benchmarks import report
@@ -84,3 +84,47 @@ def test_results_of_two_machines_are_not_mixed(root: Path) -> None:
     other.save(root / "results" / "conv.json")
     with pytest.raises(UserError, match="different machines"):
         report.main(root / "results", root)
+
+
+class TestOnAGpu:
+    """Results of benchmarks.gpu, which may be of another machine than the others."""
+
+    def test_what_a_gpu_measured_is_reported(self, root: Path) -> None:
+        results = save(root / "results", "step")
+        gpu_document().save(results / "gpu.json")
+        report.main(results, root)
+        readme = (root / "README.md").read_text(encoding="utf-8")
+        section = readme.split("<!-- bench:gpu -->")[1].split("<!-- /bench:gpu -->")[0]
+        assert "no GPU has run" not in readme
+        assert "Measured on: A GPU; Another CPU, 2 cores" in section
+        row = "| mlp | 64 | 100 us | 400 us, 4.0x | 1200 us, 12.0x |  | 300 us, 3.0x | 0.125 s |"
+        assert row in section
+        assert (
+            "- PyTorch takes 2.00 times as long over 2 matrix products (geometric mean), from 2.00 to 2.00.\n"
+            in section
+        )
+        assert "1 contenders took no part" in section
+        for name in ("bench-gpu-matmul", "bench-gpu-step"):
+            assert f"(docs/images/{name}.png)" in section
+            with Image.open(root / "docs" / "images" / f"{name}.png") as picture:
+                assert picture.width > 100
+        tables = (root / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+        assert "| 256 | 10 | 5 |  | 20 | 10 |  | 2.00x | 2.00x |" in tables
+        assert "| 8×8×2 → 4×4×3 | forward | 10 | 5 | 20 | 10 | 2.00x | 2.00x |" in tables
+        assert "| mlp generator dense1 | 100 → 128 | forward | 10 |" in tables
+        assert "Without CuPy: matmul 256: ImportError: no module" in tables
+
+    def test_without_it_the_section_stays_as_it_is(self, root: Path) -> None:
+        before = (root / "README.md").read_text(encoding="utf-8")
+        assert before.count(report.NOT_ON_A_GPU) == 1, "nothing of the kind is committed"
+        report.main(save(root / "results", "step"), root)
+        after = (root / "README.md").read_text(encoding="utf-8")
+        between = "<!-- bench:gpu -->"
+        assert after.split(between)[1][:200] == before.split(between)[1][:200]
+
+    def test_a_miniature_is_refused(self, root: Path) -> None:
+        document = gpu_document()
+        document.quick = True
+        document.save(root / "results" / "gpu.json")
+        with pytest.raises(UserError, match=r"gpu.json is of a quick run"):
+            report.main(root / "results", root)

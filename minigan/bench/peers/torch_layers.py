@@ -20,22 +20,33 @@ LAYOUTS = {"NCHW": torch.contiguous_format, "channels-last": torch.channels_last
 def contenders(layer: LinearLayer, x: Array, w: Array, dz: Array, product: str) -> list[Contender]:
     """A dense layer's product, or a convolution's in both layouts."""
     torch.set_num_threads(cores())
+    layouts = [""] if isinstance(layer, Dense) else list(LAYOUTS)
+    return [_contender(layer, work(layer, x, w, dz, product, layout), product, layout) for layout in layouts]
+
+
+def work(
+    layer: LinearLayer, x: Array, w: Array, dz: Array, product: str, layout: str, device: str = "cpu"
+) -> Callable[[], Any]:
+    """The product as a function of nothing, on operands in memory of its own; `layout`: a key of LAYOUTS, of images."""
     if isinstance(layer, Dense):
-        return [_contender(_dense(x, w, dz, product), _dense_result(product), "")]
+        return _dense(x, w, dz, product, device)
     assert isinstance(layer, Conv2d | ConvTranspose2d)
-    return [_contender(_conv(layer, x, w, dz, product, layout), _conv_result(product), layout) for layout in LAYOUTS]
+    return _conv(layer, x, w, dz, product, layout, device)
 
 
-def _contender(run: Callable[[], Any], to_ours: Callable[[Any], Array], variant: str) -> Contender:
-    def result() -> tuple[Array]:
-        return (np.ascontiguousarray(to_ours(run().numpy())),)
+def ours(layer: LinearLayer, product: str, result: Array) -> Array:
+    """What `work` gave, as NumPy has it from the device, with the axes in our order."""
+    to_ours = _dense_result(product) if isinstance(layer, Dense) else _conv_result(product)
+    return np.ascontiguousarray(to_ours(result))
 
-    return Contender("torch", run, result, variant)
+
+def _contender(layer: LinearLayer, run: Callable[[], Any], product: str, variant: str) -> Contender:
+    return Contender("torch", run, lambda: (ours(layer, product, run().numpy()),), variant)
 
 
-def _dense(x: Array, w: Array, dz: Array, product: str) -> Callable[[], Any]:
+def _dense(x: Array, w: Array, dz: Array, product: str, device: str) -> Callable[[], Any]:
     """W is (O, I) here."""
-    tx, tw, tdz = torch.tensor(x), torch.tensor(w.T).contiguous(), torch.tensor(dz)
+    tx, tw, tdz = (torch.tensor(a, device=device) for a in (x, np.ascontiguousarray(w.T), dz))
     return {
         "forward": lambda: torch.nn.functional.linear(tx, tw),
         "input gradient": lambda: tdz @ tw,
@@ -48,14 +59,16 @@ def _dense_result(product: str) -> Callable[[Array], Array]:
 
 
 def _conv(
-    layer: Conv2d | ConvTranspose2d, x: Array, w: Array, dz: Array, product: str, layout: str
+    layer: Conv2d | ConvTranspose2d, x: Array, w: Array, dz: Array, product: str, layout: str, device: str
 ) -> Callable[[], Any]:
     """Images are NCHW in shape, in memory as the layout says; W is (O, C, KH, KW), transposed (C, O, KH, KW)."""
     transposed = isinstance(layer, ConvTranspose2d)
     form = symmetric_form(layer, x.shape[1:])
     left, right, top, bottom = form.border
-    tx, tdz = (torch.tensor(a).permute(0, 3, 1, 2).contiguous(memory_format=LAYOUTS[layout]) for a in (x, dz))
-    tw = torch.tensor(w).permute(3, 2, 0, 1).contiguous(memory_format=LAYOUTS[layout])
+    tx, tdz, tw = (
+        torch.tensor(a, device=device).permute(axes).contiguous(memory_format=LAYOUTS[layout])
+        for a, axes in ((x, (0, 3, 1, 2)), (dz, (0, 3, 1, 2)), (w, (3, 2, 0, 1)))
+    )
 
     def bordered(image: Any, sign: int = 1) -> Any:
         sides = (sign * left, sign * right, sign * top, sign * bottom)

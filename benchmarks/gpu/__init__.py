@@ -1,0 +1,1 @@
+"""The GPU's checks and measurements: `python -m benchmarks.gpu`, or `make gpu`."""

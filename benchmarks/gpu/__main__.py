@@ -1,0 +1,98 @@
+"""All CUDA kernels on the hardware: checked against NumPy, then timed beside CuPy's and PyTorch's. `make gpu`.
+
+    python -m benchmarks.gpu              check and time; writes benchmarks/results/gpu.json
+    python -m benchmarks.gpu --check      check only
+    python -m benchmarks.gpu --emulator   all of it in miniature, in the emulator: is this program itself in order?
+
+It needs CuPy, NumPy, Numba and Matplotlib, uses PyTorch where it is installed, and no network.
+"""
+
+import argparse
+import itertools
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from kernels.cuda import detect, emulator
+from minigan.bench.machine import describe
+from minigan.bench.results import Document
+
+from .checks import ROOT, checks
+from .measure import Case, Effort, measure
+from .products import convolutions, layers, matmuls
+from .sides import Ours
+from .steps import images, steps
+
+RESULT = ROOT / "benchmarks" / "results" / "gpu.json"
+
+SECONDS = 360.0
+"""For all timings; what has no turn by then is left out, so that the whole takes less than ten minutes."""
+
+FULL, MINIATURE = Effort(rounds=5, seconds=0.05), Effort(rounds=1, seconds=0.0)
+
+
+def cases(backend: str) -> Iterator[Case]:
+    """What is timed, the most wanted first."""
+    ours = Ours(backend)
+    if backend == "cuda":
+        yield from itertools.chain(
+            steps(ours, "cuda", images()), matmuls(ours, "cuda"), convolutions(ours, "cuda"), layers(ours, "cuda")
+        )
+    else:
+        yield from matmuls(ours, "cpu", (16,))
+        yield from convolutions(ours, "cpu", ((4, 2, 3),), batch=2)
+        yield from steps(ours, "cpu", images(8, (8, 8, 1)), batch=2, width=0.02, count=1)
+
+
+def timed(backend: str, effort: Effort, document: Document, path: Path, seconds: float = SECONDS) -> None:
+    """Fill a document with the cases of a backend, and write it after each."""
+    end = time.monotonic() + seconds
+    for case in cases(backend):
+        if time.monotonic() > end:
+            document.missing[str(case)] = f"no time left after {seconds:.0f} s"
+            continue
+        records, missing = measure(case, effort)
+        document.records += records
+        document.missing |= missing
+        document.save(path)
+        times = ", ".join(f"{f'{r.contender} {r.variant}'.strip()} {1e6 * r.median:.1f} us" for r in records)
+        print(f"{case}: {times or 'nobody'}", flush=True)
+        for who, why in missing.items():
+            print(f"  without {who}: {why}", flush=True)
+    document.complete = True
+    document.save(path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0: all is well.  1: a check has failed.  2: there is no device."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.split("\n")[0])
+    parser.add_argument("--check", action="store_true", help="time nothing")
+    parser.add_argument("--emulator", action="store_true", help="everything in miniature, in the emulator")
+    parser.add_argument("--out", type=Path, help="JSON to write; by default, on a GPU, benchmarks/results/gpu.json")
+    asked = parser.parse_args(arguments)
+    backend = "cuda-emulator" if asked.emulator else "cuda"
+    if reason := (emulator if asked.emulator else detect).why_not():
+        print(f"{backend} does not work here: {reason}", file=sys.stderr)
+        return 2
+    device = "emulator" if asked.emulator else detect.gpu()[1]
+    print(device)
+    failures = count = 0
+    for check in checks(backend):
+        count += 1
+        failures += not check.passed
+        if not check.passed:
+            print(f"FAILED  {check.name}: relative error {check.error:.1e}, at most {check.tolerance:.1e}")
+    print(f"{count} checks, {failures} failed", flush=True)
+    if failures or asked.check:
+        return int(failures > 0)
+    path = asked.out or (Path(tempfile.mkdtemp()) / "gpu.json" if asked.emulator else RESULT)
+    document = Document("gpu", asked.emulator, describe() | {"gpu": device}, {})
+    timed(backend, MINIATURE if asked.emulator else FULL, document, path)
+    print(f"written: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
