@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-import kernels
 from kernels.types import Shape
 from minigan import TrainConfig, Trainer
 from minigan.bench.case import Label
@@ -107,8 +106,7 @@ def _torch_gan(device: str, config: TrainConfig, data: ArrayDataset, **how: Any)
     side.precision(tf32=False)
     from minigan.bench.peers.torch_step import TorchGan
 
-    on_host = "numpy" if kernels.available()["numba"] else "numba"
-    start = Trainer(replace(config, backend=on_host), data.shape, 1)
+    start = Trainer(replace(config, backend="numpy"), data.shape, 1)
     gan = TorchGan(start, _batch(config, data), channels_last=True, fused=True, device=device, **how)
     return side, gan
 

@@ -56,7 +56,8 @@ class TrainConfig:
     backend: str = "auto"
     """auto, or one of those that `minigan info` lists."""
     capture: bool = False
-    """Run updates as CUDA graphs from their third time on; cuda only."""
+    """Run updates as CUDA graphs from their third time on, the data set in the device's memory if it fits; cuda
+    only."""
     loss: str | None = None
     """minimax, non-saturating, least-squares, wasserstein, hinge, relativistic-average or relativistic-paired."""
     label_smoothing: float = 0.0

@@ -65,7 +65,9 @@ def fake_cupy() -> types.ModuleType:
         "RawModule": FakeModule, "cuda": types.SimpleNamespace(
             Stream=FakeStream, Device=lambda: device, MemoryPool=lambda: types.SimpleNamespace(malloc=None),
             using_allocator=contextlib.nullcontext,
+            runtime=types.SimpleNamespace(memGetInfo=lambda: (3000, 9000)),
         ),
+        "get_default_memory_pool": lambda: types.SimpleNamespace(free_bytes=lambda: 500),
     }  # fmt: skip
     for name, value in contents.items():
         setattr(cupy, name, value)
@@ -95,6 +97,10 @@ def test_a_launch_is_put_on_a_stream_that_can_be_captured(runtime: Runtime) -> N
     arguments = (x, np.float32(2), np.int64(4))
     fill((3,), (64, 2), arguments)
     assert asked[2:] == [("launch", "fill<float>", (3, 1, 1), (64, 2, 1), arguments, 0)]
+
+
+def test_free_memory_is_that_of_the_device_and_of_the_pool(runtime: Runtime) -> None:
+    assert runtime.free_bytes() == 3500
 
 
 def test_a_null_pointer_has_eight_bytes(runtime: Runtime) -> None:
