@@ -250,6 +250,9 @@ class TestSplits:
     @given(
         m=st.integers(1, 5000), k=st.integers(0, 100_000), n=st.integers(1, 5000), rung=st.sampled_from(list(MATMUL))
     )
+    @example(m=20, k=5 * DEPTH, n=20, rung="warp")
+    @example(m=20, k=6 * DEPTH, n=20, rung="3xtf32")
+    @example(m=20, k=9 * DEPTH, n=20, rung="tf32")
     def test_cover_k_and_leave_no_block_without_work(self, m: int, k: int, n: int, rung: str):
         """The kernels give each split ceil(panels/splits) panels; none is left with less than one."""
         tile, blocks, splits, _ = plan.plan(MATMUL[rung], "float", m, k, n)

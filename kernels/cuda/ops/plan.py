@@ -59,4 +59,7 @@ def split(k: int, most: int) -> int:
     """Parts of k, `most` at the most, each of SHORTEST panels or more and none of them empty."""
     panels = -(-k // DEPTH)
     each = max(SHORTEST, -(-panels // max(most, 1)))
-    return max(1, -(-panels // each))
+    parts = max(1, -(-panels // each))
+    while parts > 1 and -(-panels // parts) < SHORTEST:  # kernels share alike: of 9 panels 3 each, not 4, 4 and 1
+        parts -= 1
+    return parts
