@@ -13,23 +13,27 @@ HE = he_normal()
 
 
 def _encoder(options: Options, outputs: int) -> Layer:
-    """Two strided convolutions and a dense layer."""
-    wide, narrow, bias = options.units(128), options.units(64), options.norm == "none"
+    """Two strided convolutions, which see 10x10 pixels, and two dense layers, which see the whole image."""
+    wide, narrow, hidden, bias = options.units(128), options.units(64), options.units(512), options.norm == "none"
     return Sequential(
         Conv2d(options.data_shape[2], narrow, 4, stride=2, activation="relu", init=HE),
         Conv2d(narrow, wide, 4, stride=2, bias=bias, init=HE),
         *norm_layers(options.norm, wide, "relu"),
         Flatten(),
-        Dense(flat_size(options, wide), outputs, init=HE),
+        Dense(flat_size(options, wide), hidden, bias=bias, init=HE),
+        *norm_layers(options.norm, hidden, "relu"),
+        Dense(hidden, outputs, init=HE),
     )
 
 
 def _decoder(options: Options) -> Layer:
     """The encoder's mirror image."""
     (height, width), channels = quarter(options), options.data_shape[2]
-    wide, narrow, bias = options.units(128), options.units(64), options.norm == "none"
+    wide, narrow, hidden, bias = options.units(128), options.units(64), options.units(512), options.norm == "none"
     return Sequential(
-        Dense(options.latent_dim, height * width * wide, bias=bias, init=HE),
+        Dense(options.latent_dim, hidden, bias=bias, init=HE),
+        *norm_layers(options.norm, hidden, "relu"),
+        Dense(hidden, height * width * wide, bias=bias, init=HE),
         Reshape(height, width, wide),
         *norm_layers(options.norm, wide, "relu"),
         ConvTranspose2d(wide, narrow, 4, stride=2, bias=bias, init=HE),
@@ -93,13 +97,13 @@ AUTOENCODER = Preset(
 VAE = Preset(
     name="vae",
     summary="an encoder of means and variances and a decoder, by the evidence lower bound with the reparametrisation",
-    source="Kingma and Welling 2014, with the convolutions of dcgan in place of dense layers",
+    source="Kingma and Welling 2014, with the convolutions of dcgan below its dense layer",
     build=_vae,
     recipe=Recipe(
         loss=None,
         optimizer="adam",
         lr=1e-3,
-        latent_dim=16,
+        latent_dim=10,
         epochs=25,
         beta1=0.9,
         n_critic=None,

@@ -30,7 +30,7 @@ CONFIGURATIONS = {
     "mlp-small": TrainConfig("mlp-small", n_critic=1, **NARROW),
     "dcgan": TrainConfig("dcgan", ema=0.9, **NARROW),
     "wgan-gp": TrainConfig("wgan-gp", n_critic=1, **NARROW),
-    "sngan": TrainConfig("sngan", n_critic=1, **NARROW),
+    "sngan": TrainConfig("sngan", **NARROW),
     "sgd": TrainConfig("dcgan", optimizer="sgd", momentum=0.5, gradient_clip=1.0, **NARROW),
     "cgan": TrainConfig("cgan", **NARROW),
     "acgan": TrainConfig("acgan", **NARROW),

@@ -62,7 +62,7 @@ SIZES = {
     ),
     "sngan": (
         dense(100, 7 * 7 * 128, bias=False) + norm(128) + conv(4, 128, 64, bias=False) + norm(64) + conv(4, 64, 1),
-        conv(4, 1, 64) + conv(4, 64, 128) + dense(7 * 7 * 128, 1),
+        conv(3, 1, 32) + conv(4, 32, 32) + conv(3, 32, 64) + conv(4, 64, 64) + conv(3, 64, 128) + dense(7 * 7 * 128, 1),
     ),
     "cgan": (
         CLASSES**2 + dense(100 + CLASSES, 7 * 7 * 128, bias=False) + DCGAN_UPWARD,
@@ -97,12 +97,12 @@ SIZES = {
     ),
     "dense-wide": (dense(100, 12544, 12544, PIXELS), dense(PIXELS, 4096, 1)),
     "autoencoder": (
-        conv(4, 1, 64) + conv(4, 64, 128) + dense(7 * 7 * 128, 32),
-        dense(32, 7 * 7 * 128) + 16 * 64 * 128 + 64 + conv(4, 64, 1),
+        conv(4, 1, 64) + conv(4, 64, 128) + dense(7 * 7 * 128, 512, 32),
+        dense(32, 512, 7 * 7 * 128) + 16 * 64 * 128 + 64 + conv(4, 64, 1),
     ),
     "vae": (
-        conv(4, 1, 64) + conv(4, 64, 128) + dense(7 * 7 * 128, 2 * 16),
-        dense(16, 7 * 7 * 128) + 16 * 64 * 128 + 64 + conv(4, 64, 1),
+        conv(4, 1, 64) + conv(4, 64, 128) + dense(7 * 7 * 128, 512, 2 * 10),
+        dense(10, 512, 7 * 7 * 128) + 16 * 64 * 128 + 64 + conv(4, 64, 1),
     ),
     "rnn": (
         gru(8, 64) + dense(64, 1),
@@ -194,6 +194,20 @@ def test_whether_a_penalty_goes_through_the_discriminator(preset: str) -> None:
     chosen = Options(shape, 4, 0.02, PRESETS[preset].recipe.norm and "layer", CLASSES)
     reason = PRESETS[preset].networks(chosen)["discriminator"].layer.no_second_order()
     assert (reason is None) == PRESETS[preset].penalisable
+
+
+@pytest.mark.parametrize(
+    ("preset", "player"), [("sngan", "discriminator"), ("vae", "encoder"), ("autoencoder", "encoder")]
+)
+def test_strokes_far_apart_are_judged_together(preset: str, player: str) -> None:
+    """f(a + b) - f(a) - f(b) + f(0) is zero where nothing behind the convolutions but a sum sees both strokes."""
+    network, in_shape = PRESETS[preset].networks(options(preset, width=0.1))[player]
+    ops, p = kernels.get_ops("numpy", dtype=np.float64), network.init(0, in_shape, np.float64)
+    x = np.zeros((4, *DIGITS))
+    x[1:3, 10:14, 7], x[2:, 10:14, 20] = 1, 1  # neither, left, both, right: 13 pixels apart
+    neither, left, both, right = network.forward(ops, p, x, train=False)[0]
+    together = np.abs(both - left - right + neither).max()
+    assert together > 0.01 * np.abs(both - neither).max()
 
 
 def test_presets_are_found_by_name_and_alias() -> None:

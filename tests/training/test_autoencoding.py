@@ -227,7 +227,7 @@ def test_a_variational_autoencoder_decodes_draws_around_its_means(monkeypatch: p
     mean, log_variance = np.split(output.copy(), 2, axis=1)  # (N, Z) each
     of.step(x)
     noise = (seen[0] - mean) / np.exp(log_variance / 2)
-    assert noise.shape == (6, 16)
+    assert noise.shape == (6, 10)
     assert abs(noise.mean()) < 0.4
     assert 0.75 < noise.std() < 1.25
 
@@ -251,4 +251,4 @@ def test_what_an_autoencoder_cannot_do() -> None:
     with pytest.raises(UserError, match="mlp has no encoder"):
         trainer("mlp").encode(np.zeros((2, *SHAPE), np.float32))
     assert trainer("vae").sample(3).shape == (3, *SHAPE)
-    assert trainer("vae").encode(np.zeros((300, *SHAPE), np.float32)).shape == (300, 16)
+    assert trainer("vae").encode(np.zeros((300, *SHAPE), np.float32)).shape == (300, 10)
