@@ -4,6 +4,10 @@ Numba's own `prange` does the same, and builds a universal function around every
 the products took 20 seconds in place of 15. Here a loop costs one small function in LLVM's representation, which
 unpacks the arguments and calls the body; Numba's thread pool (OpenMP, TBB or its work queue, whatever `prange` would
 have used) runs it.
+
+The items are cut into one range of neighbours for each thread, whose caches then hold what neighbours share. A thread
+takes its items one by one, and when they are done, those that are left of the others' ranges: a core that something
+else delays, or that got the longer items, keeps nobody waiting for more than an item.
 """
 
 from collections.abc import Callable
@@ -16,13 +20,19 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.ufunc.parallel import _launch_threads
 
+MOST_RANGES = 256
+"""More threads than that share ranges."""
+
+_LINE = 8
+"""Counters of ranges lie a cache line apart, in numbers of 64 bits."""
+
 _INT64, _BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
 _BODY = ir.FunctionType(ir.VoidType(), [_BYTES.as_pointer(), _INT64.as_pointer(), _INT64.as_pointer(), _BYTES])
 
 
 @intrinsic
 def fork(typing: Any, body: Any, count: Any, arguments: Any) -> Any:
-    """Run body(item, *arguments) for item = 0..count-1, each thread a range of neighbouring items."""
+    """Run body(item, *arguments) for item = 0..count-1, each on some thread."""
     inner = body.get_call_type(typing, (types.intp, *arguments.types), {})
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> Any:
@@ -31,29 +41,39 @@ def fork(typing: Any, body: Any, count: Any, arguments: Any) -> Any:
         _, items, packed = values
         unpacked = zip(arguments.types, cgutils.unpack_tuple(builder, packed), strict=True)
         values = [_borrowed(context, builder, kind, value) for kind, value in unpacked]
-        block = cgutils.alloca_once(builder, ir.LiteralStructType([value.type for value in values]))
-        for i, value in enumerate(values):
+        threads = builder.call(
+            cgutils.get_or_insert_function(builder.module, ir.FunctionType(_INT64, []), "get_num_threads"), []
+        )
+        few = builder.icmp_signed("<", items, _INT64(2))
+        fewer = builder.select(builder.icmp_signed("<", threads, _INT64(MOST_RANGES)), threads, _INT64(MOST_RANGES))
+        ranges = builder.select(few, _INT64(1), fewer)
+        taken = cgutils.alloca_once(builder, _INT64, size=_INT64(MOST_RANGES * _LINE))
+        with cgutils.for_range(builder, ranges) as loop:
+            builder.store(_INT64(0), builder.gep(taken, [builder.mul(loop.index, _INT64(_LINE))]))
+        fields = [taken, ranges, items, *values]
+        block = cgutils.alloca_once(builder, ir.LiteralStructType([value.type for value in fields]))
+        for i, value in enumerate(fields):
             builder.store(value, cgutils.gep_inbounds(builder, block, 0, i))
-        run = _range_of_items(context, builder.module, body, inner, block.type)
-        counted = cgutils.alloca_once_value(builder, items)
+        run = _ranges_of_items(context, builder.module, body, inner, block.type)
+        counted = cgutils.alloca_once(builder, _INT64)
+        builder.store(ranges, counted)
         first = cgutils.alloca_once(builder, _BYTES)
         builder.store(ir.Constant(_BYTES, None), first)
-        alone = builder.icmp_signed("<", items, _INT64(2))
-        with builder.if_else(alone, likely=False) as (here, on_threads):
+        with builder.if_else(few, likely=False) as (here, on_threads):
             with here:
                 builder.call(run, [first, counted, counted, builder.bitcast(block, _BYTES)])
             with on_threads:
-                _launch(builder, [run, first, counted, cgutils.alloca_once_value(builder, _INT64(1)), block])
+                step = cgutils.alloca_once_value(builder, _INT64(1))
+                _launch(builder, [run, first, counted, step, block], threads)
         return context.get_dummy_value()
 
     return types.void(body, types.intp, arguments), codegen
 
 
-def _launch(builder: ir.IRBuilder, pointers: list[ir.Value]) -> None:
-    """Hand a range of items to Numba's thread pool and wait until all are done."""
-    module, number = builder.module, cgutils.get_or_insert_function
-    threads = builder.call(number(module, ir.FunctionType(_INT64, []), "get_num_threads"), [])
-    launch = number(module, ir.FunctionType(ir.VoidType(), [_BYTES] * 5 + [_INT64] * 3), "numba_parallel_for")
+def _launch(builder: ir.IRBuilder, pointers: list[ir.Value], threads: ir.Value) -> None:
+    """Hand the ranges to Numba's thread pool and wait until all are done."""
+    kind = ir.FunctionType(ir.VoidType(), [_BYTES] * 5 + [_INT64] * 3)
+    launch = cgutils.get_or_insert_function(builder.module, kind, "numba_parallel_for")
     builder.call(launch, [*(builder.bitcast(p, _BYTES) for p in pointers), _INT64(0), _INT64(1), threads])
 
 
@@ -73,8 +93,8 @@ def _borrowed(context: Any, builder: ir.IRBuilder, kind: types.Type, value: ir.V
     return value
 
 
-def _range_of_items(context: Any, module: ir.Module, body: Any, signature: Any, block_type: ir.Type) -> ir.Function:
-    """The function that a thread calls: arguments[0] is its first item (as an address), counts[0] how many it has."""
+def _ranges_of_items(context: Any, module: ir.Module, body: Any, signature: Any, block_type: ir.Type) -> ir.Function:
+    """The function that a thread calls: arguments[0] is its first range (as an address), counts[0] how many it has."""
     compiled = body.dispatcher.get_compile_result(signature)
     context.active_code_library.add_linking_library(compiled.library)
     function = ir.Function(module, _BODY, name=module.get_unique_name(f"items.{compiled.fndesc.unique_name}"))
@@ -82,16 +102,31 @@ def _range_of_items(context: Any, module: ir.Module, body: Any, signature: Any, 
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     starts, counts, _, data = function.args
     block = builder.bitcast(data, block_type)
-    values = [builder.load(cgutils.gep_inbounds(builder, block, 0, i)) for i in range(len(signature.args) - 1)]
-    first = builder.ptrtoint(builder.load(starts), _INT64)
-    with cgutils.for_range(builder, builder.load(counts)) as loop:
-        item = builder.add(first, loop.index)
+    fields = [builder.load(cgutils.gep_inbounds(builder, block, 0, i)) for i in range(len(signature.args) + 2)]
+    taken, ranges, items, *values = fields
+    own = builder.ptrtoint(builder.load(starts), _INT64)
+    with (
+        cgutils.for_range(builder, builder.load(counts)) as mine,
+        cgutils.for_range(builder, ranges) as others,
+    ):
+        chosen = builder.urem(builder.add(builder.add(own, mine.index), others.index), ranges)
+        begin = builder.udiv(builder.mul(items, chosen), ranges)
+        end = builder.udiv(builder.mul(items, builder.add(chosen, _INT64(1))), ranges)
+        counter = builder.gep(taken, [builder.mul(chosen, _INT64(_LINE))])
+        take, work, empty = (function.append_basic_block(name) for name in ("take", "work", "empty"))
+        builder.branch(take)
+        builder.position_at_end(take)
+        item = builder.add(begin, builder.atomic_rmw("add", counter, _INT64(1), "monotonic"))
+        builder.cbranch(builder.icmp_signed("<", item, end), work, empty)
+        builder.position_at_end(work)
         # Inlined: else a process that compiled the body by itself before would run that copy, another one this copy,
         # and the optimiser may have put the terms of a sum in another order.
         callee = context.declare_function(builder.module, compiled.fndesc)
         context.call_conv.call_function(
             builder, callee, signature.return_type, signature.args, [item, *values], attrs=("alwaysinline",)
         )
+        builder.branch(take)
+        builder.position_at_end(empty)
     builder.ret_void()
     return function
 
