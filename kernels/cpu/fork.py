@@ -7,7 +7,7 @@ have used) runs it.
 
 The items are cut into one range of neighbours for each thread, whose caches then hold what neighbours share. A thread
 takes its items one by one, and when they are done, those that are left of the others' ranges: a core that something
-else delays, or that got the longer items, keeps nobody waiting for more than an item.
+else delays, or that got the longer items, keeps the others waiting for the item in its hands, not for its whole range.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 from numba.np.ufunc.parallel import _launch_threads
 
 MOST_RANGES = 256
-"""More threads than that share ranges."""
+"""More threads than that start with another one's range."""
 
 _LINE = 8
 """Counters of ranges lie a cache line apart, in numbers of 64 bits."""
@@ -45,8 +45,7 @@ def fork(typing: Any, body: Any, count: Any, arguments: Any) -> Any:
             cgutils.get_or_insert_function(builder.module, ir.FunctionType(_INT64, []), "get_num_threads"), []
         )
         few = builder.icmp_signed("<", items, _INT64(2))
-        fewer = builder.select(builder.icmp_signed("<", threads, _INT64(MOST_RANGES)), threads, _INT64(MOST_RANGES))
-        ranges = builder.select(few, _INT64(1), fewer)
+        ranges = builder.select(few, _INT64(1), _least(builder, threads, items, _INT64(MOST_RANGES)))
         taken = cgutils.alloca_once(builder, _INT64, size=_INT64(MOST_RANGES * _LINE))
         with cgutils.for_range(builder, ranges) as loop:
             builder.store(_INT64(0), builder.gep(taken, [builder.mul(loop.index, _INT64(_LINE))]))
@@ -56,7 +55,7 @@ def fork(typing: Any, body: Any, count: Any, arguments: Any) -> Any:
             builder.store(value, cgutils.gep_inbounds(builder, block, 0, i))
         run = _ranges_of_items(context, builder.module, body, inner, block.type)
         counted = cgutils.alloca_once(builder, _INT64)
-        builder.store(ranges, counted)
+        builder.store(builder.select(few, _INT64(1), threads), counted)
         first = cgutils.alloca_once(builder, _BYTES)
         builder.store(ir.Constant(_BYTES, None), first)
         with builder.if_else(few, likely=False) as (here, on_threads):
@@ -70,8 +69,14 @@ def fork(typing: Any, body: Any, count: Any, arguments: Any) -> Any:
     return types.void(body, types.intp, arguments), codegen
 
 
+def _least(builder: ir.IRBuilder, first: ir.Value, *others: ir.Value) -> ir.Value:
+    for other in others:
+        first = builder.select(builder.icmp_signed("<", other, first), other, first)
+    return first
+
+
 def _launch(builder: ir.IRBuilder, pointers: list[ir.Value], threads: ir.Value) -> None:
-    """Hand the ranges to Numba's thread pool and wait until all are done."""
+    """Run the function once on each thread of Numba's pool, with a number of its own, and wait until all are done."""
     kind = ir.FunctionType(ir.VoidType(), [_BYTES] * 5 + [_INT64] * 3)
     launch = cgutils.get_or_insert_function(builder.module, kind, "numba_parallel_for")
     builder.call(launch, [*(builder.bitcast(p, _BYTES) for p in pointers), _INT64(0), _INT64(1), threads])
@@ -94,7 +99,7 @@ def _borrowed(context: Any, builder: ir.IRBuilder, kind: types.Type, value: ir.V
 
 
 def _ranges_of_items(context: Any, module: ir.Module, body: Any, signature: Any, block_type: ir.Type) -> ir.Function:
-    """The function that a thread calls: arguments[0] is its first range (as an address), counts[0] how many it has."""
+    """The function that a thread calls: starts[0] is its number (as an address), counts[0] how many it stands for."""
     compiled = body.dispatcher.get_compile_result(signature)
     context.active_code_library.add_linking_library(compiled.library)
     function = ir.Function(module, _BODY, name=module.get_unique_name(f"items.{compiled.fndesc.unique_name}"))
@@ -113,8 +118,11 @@ def _ranges_of_items(context: Any, module: ir.Module, body: Any, signature: Any,
         begin = builder.udiv(builder.mul(items, chosen), ranges)
         end = builder.udiv(builder.mul(items, builder.add(chosen, _INT64(1))), ranges)
         counter = builder.gep(taken, [builder.mul(chosen, _INT64(_LINE))])
-        take, work, empty = (function.append_basic_block(name) for name in ("take", "work", "empty"))
-        builder.branch(take)
+        look, take, work, empty = (function.append_basic_block(name) for name in ("look", "take", "work", "empty"))
+        builder.branch(look)
+        builder.position_at_end(look)  # only reads: a locked addition to a range long empty would disturb the others
+        seen = builder.load_atomic(counter, "monotonic", 8)
+        builder.cbranch(builder.icmp_signed("<", builder.add(begin, seen), end), take, empty)
         builder.position_at_end(take)
         item = builder.add(begin, builder.atomic_rmw("add", counter, _INT64(1), "monotonic"))
         builder.cbranch(builder.icmp_signed("<", item, end), work, empty)

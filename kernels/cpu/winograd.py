@@ -9,7 +9,7 @@ The three are adjoint to each other, so three transforms and their transposes se
 stride 2. A transform of a tile takes n_v n_h (n_v + n_h) multiply-adds a channel more.
 
 What lies between the transforms is larger than the images: for 64 of 14 x 14 x 64 with 128 filters U takes 4.4 MB, Z
-2.4, the lines of dx 5.2. A pass is what is computed before the next begins, in the same memory, which then is still in
+2.4, the lines of dx 4.4. A pass is what is computed before the next begins, in the same memory, which then is still in
 the third-level cache. It takes some images' tiles of one kind; for dx, where all kinds add to the same pixels, of all.
 A phase of dx at a time would need a quarter of the memory, but reads Z as often as there are phases: it is no faster.
 """
@@ -63,10 +63,7 @@ def input_grad(
 def weight_grad(
     plan: Plan, x: Array, dy: Array, dw: Array, accumulate: bool, u: Array, z: Array, lines: Array, scratch: Scratch
 ) -> None:
-    """dw (+)= conv2d_weight_grad(x, dy); U, Z and the lines have `Plan.u_size`, `z_size` and `w_size` numbers.
-
-    Micro-tiles read up to TILE_ROWS numbers beyond the end of U.
-    """
+    """dw (+)= conv2d_weight_grad(x, dy); U, Z and the lines have `Plan.u_size`, `z_size` and `w_size` numbers."""
     g, add = plan.geometry, accumulate
     blocks = (g.patch + BLOCK_ROWS - 1) // BLOCK_ROWS
     for number, first, images in plan.passes:

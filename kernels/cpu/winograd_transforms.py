@@ -66,8 +66,9 @@ def inputs_of_image(
                 source = (b - begin + low * g.stride_h) * g.channels
                 to = (item * kind[TILES] + t) * plan.u_row + (a * g.stride_h + b) * g.channels
                 for i in range(n_v):
-                    for j in range(n_h):
-                        expect_write(u, to + ((i + 1) * n_h + j) * distance, g.channels)
+                    if i + 1 < n_v:
+                        for j in range(n_h):
+                            expect_write(u, to + ((i + 1) * n_h + j) * distance, g.channels)
                     apply_matrix(
                         tables, horizontal + low, n_h, high - low,
                         middle, source + i * row, g.stride_h * g.channels, run,
@@ -89,9 +90,10 @@ def gradients_of_image(
         start = (((first + item) * g.rows + top) * g.columns + left) * g.filters
         apply_matrix(tables, vertical, n_v, m_v, dy, start, g.columns * g.filters, run, middle, 0, row, run, row // run)
         for i in range(n_v):
-            to = z_at + (i * n_h) * distance + (item * kind[TILES] + t) * plan.z_row
-            for j in range(n_h):
-                expect_write(z, to + (n_h + j) * distance, g.filters)
+            to = z_at + i * n_h * distance + (item * kind[TILES] + t) * plan.z_row
+            if i + 1 < n_v:
+                for j in range(n_h):
+                    expect_write(z, to + (n_h + j) * distance, g.filters)
             apply_matrix(
                 tables, horizontal, n_h, m_h, middle, i * row, g.filters, run,
                 z, to, distance, run, g.filters // run,

@@ -51,7 +51,7 @@ class Winograd:
     def weight_grad(self, x: Array, dy: Array, dw: Array, accumulate: bool) -> None:
         """dw (+)= conv2d_weight_grad(x, dy)."""
         plan, g = self.plan, self.plan.geometry
-        u, z, lines = (self.ops.empty((size,)) for size in (plan.u_size + TILE_ROWS, plan.z_size, plan.w_size))
+        u, z, lines = (self.ops.empty((size,)) for size in (plan.u_size, plan.z_size, plan.w_size))
         scratch = self._scratch(
             tile=ORDER * ORDER * max(g.stride_h * g.channels, g.filters),
             products=ORDER * BLOCK_ROWS * g.filters,

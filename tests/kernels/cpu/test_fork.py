@@ -7,6 +7,7 @@ import numba
 import numpy as np
 import pytest
 
+from kernels.cpu import fork as fork_module
 from kernels.cpu import jit
 from kernels.cpu.fork import fork
 
@@ -60,6 +61,46 @@ def test_no_more_threads_than_numba_may_use():
             check(1001, False)
     finally:
         numba.set_num_threads(before)
+
+
+@numba.njit
+def wait_for_the_others(item, done, spins):
+    """Item 0 takes, within bounds, as long as all others together."""
+    if item == 0:
+        for _ in range(200_000_000):
+            spins[0] += 1  # written so that `done` has to be read again: the compiler cannot tell them apart
+            others = 0
+            for other in range(1, done.size):
+                others += done[other]
+            if others == done.size - 1:
+                spins[1] = 1
+                break
+    done[item] = 1
+
+
+@numba.njit(nogil=True)
+def late(done, spins):
+    fork(wait_for_the_others, done.size, (done, spins))
+
+
+@pytest.mark.skipif(numba.get_num_threads() < 2, reason="one thread has nobody to help")
+def test_who_is_done_helps_the_others():
+    """Else the neighbours of item 0 would wait for it, and it for them."""
+    spins = np.zeros(2, np.int64)
+    late(np.zeros(8, np.int64), spins)
+    assert spins[1]
+
+
+def test_more_threads_than_ranges(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fork_module, "MOST_RANGES", 1)
+
+    @numba.njit
+    def one_range(count, y, threads):
+        fork(draw, count, (Line(1, (0, 0)), False, y, threads))
+
+    y, threads = np.zeros(40), np.zeros(40, int)
+    one_range(40, y, threads)
+    np.testing.assert_array_equal(y, np.arange(40))
 
 
 def test_from_several_python_threads_at_once(monkeypatch: pytest.MonkeyPatch):

@@ -1,5 +1,6 @@
 """Compiling, the cache on disk, threads, forks: in processes of their own, with `jit.py` and `fork.py` in a toy."""
 
+import ast
 import json
 import os
 import shutil
@@ -180,3 +181,17 @@ def test_what_was_compiled_of_old_sources_is_deleted(tmp_path: Path):
         (tmp_path / name).touch()
     jit.forget_outdated(tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {*names[:2], *others}
+
+
+def test_the_imports_that_a_pattern_finds_are_all_there_are():
+    """A source that it missed could change and leave a stale kernel in the cache."""
+    from kernels.cpu import jit
+
+    for file in sorted(Path(jit.__file__).parent.rglob("*.py")):
+        imported = {file}
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                folder = file.parents[node.level - 1] / (node.module or "").replace(".", "/")
+                paths = [folder.with_suffix(".py"), *(folder / f"{alias.name}.py" for alias in node.names)]
+                imported |= {path for path in paths if path.exists()}
+        assert imported <= jit._sources(file), file

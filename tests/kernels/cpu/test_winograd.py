@@ -27,13 +27,15 @@ from kernels.reference import NumpyOps
 
 TAPS = range(FEWEST_TAPS, MOST_TAPS + 1)
 
+MANY_TILES = "more tiles an image than a block has"
+
 # images, (height, width), C, O, kernel, stride, (top, bottom, left, right)
 CASES = {
     "one tile an image": (64, (14, 14), 64, 128, 4, 2, (1, 1, 1, 1)),
     "several passes": (3 * MOST_TILES // 2, (14, 14), 32, 32, 4, 2, (1, 1, 1, 1)),
     "two lengths of tile an axis": (17, (17, 30), 32, 32, 3, 1, (1, 1, 1, 1)),
-    "phases of two and three taps": (20, (7, 9), 32, 48, 5, 2, (2, 2, 2, 2)),
-    "more tiles an image than a block has": (2, (60, 62), 32, 32, 3, 1, (0, 0, 0, 0)),
+    "phases of two and three taps": (20, (7, 9), 32, 64, 5, 2, (2, 2, 2, 2)),
+    MANY_TILES: (2, (80, 80), 32, 32, 3, 1, (0, 0, 0, 0)),
     "pads of every kind": (18, (12, 5), 32, 32, 4, 2, (0, 3, 2, 1)),
     "tiles that lie in the border": (16, (3, 3), 32, 32, 3, 1, (20, 3, 0, 25)),
     "pixels that no window sees": (16, (12, 11), 32, 32, 4, 2, (0, 0, 0, 0)),
@@ -85,6 +87,8 @@ def test_passes_take_each_tile_once(case: tuple):
     own = plan((images, *size), (kernel, kernel, c, o), outputs, (stride, stride), pads, np.dtype(np.float32))
     taken = [(number, image) for number, first, count in own.passes for image in range(first, first + count)]
     assert sorted(taken) == list(product(range(len(own.kinds)), range(images)))
+    if case is CASES[MANY_TILES]:
+        assert own.kinds[:, TILES].max() > MOST_TILES
     pixels = sum(kind[TILES] * kind[M_V] * kind[M_H] for kind in own.kinds)
     assert pixels == outputs[0] * outputs[1]
 
