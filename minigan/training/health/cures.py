@@ -82,8 +82,8 @@ def _norm(config: TrainConfig) -> str:
 
 
 def _penalisable(config: TrainConfig) -> bool:
-    """Whether there is no penalty so far and can be one."""
-    return config.penalty == NO_PENALTY and get_preset(config.preset).penalisable
+    """Whether there is no penalty so far and can be one; unrolled steps would differentiate it a third time."""
+    return config.penalty == NO_PENALTY and not config.unrolled_steps and get_preset(config.preset).penalisable
 
 
 def _rounded(value: float) -> str:

@@ -19,7 +19,7 @@ STARTS = [
     *PRESETS,
     *(f"dcgan --loss {loss}" for loss in LOSSES),
     *("mlp --batch-size 63", "mlp --batch-size 6 --minibatch-stddev 2", "mlp --batch-size 6 --minibatch-stddev 3"),
-    *("mlp --lr-g 1e-3", "mlp --lr-g 1e-3 --lr-d 1e-4", "infogan --lr 1e-3"),
+    *("mlp --lr-g 1e-3", "mlp --lr-g 1e-3 --lr-d 1e-4", "infogan --lr 1e-3", "mlp --unrolled-steps 2"),
 ]
 """What comes behind `minigan train`."""
 
