@@ -155,7 +155,7 @@ class BatchNorm(Norm):
         if ddz is None:
             return None, None
         ddy, extra_z = ops.activation_double_grad(self.activation, ddz, tape.dy, y)
-        return ddy, NormExtra(extra_z, extra_x)
+        return ddy, (None if extra_z is None and extra_x is None else NormExtra(extra_z, extra_x))
 
     def no_second_order(self) -> str | None:
         """Batch statistics are functions of the whole batch."""

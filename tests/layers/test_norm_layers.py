@@ -70,6 +70,14 @@ def test_a_batch_of_one_row_does_not_divide_by_zero(ops: Ops):
     assert np.isfinite(p.state).all()
 
 
+def test_no_extra_where_nothing_bends_and_no_weight_moves(ops: Ops):
+    """As of a Dense without activation: the sweep back is then that of a layer on its own."""
+    layer, p, y, cache = batch_norm_at_work(ops, train=False)
+    _, tape = layer.backward(ops, p, cache, np.ones_like(y))
+    _, extra = layer.double_backward(ops, p, tape, np.ones_like(y))
+    assert extra is None
+
+
 def test_composites_update_all_their_children(ops: Ops):
     net = Sequential(Dense(2, 2), Residual(Sequential(BatchNorm(2), Dense(2, 2)), BatchNorm(2)), BatchNorm(2))
     p = random_params(net, (2,), seed=0)
