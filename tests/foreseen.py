@@ -8,7 +8,21 @@ import kernels
 from kernels import CounterRng
 from minigan import TrainConfig
 from minigan.layer import Layer
-from minigan.layers import Dense, Flatten, LayerNorm, MinibatchStddev, Pack, Parallel, Projection, Residual, Sequential
+from minigan.layers import (
+    Concat,
+    Conv2d,
+    Dense,
+    Flatten,
+    Fork,
+    LayerNorm,
+    MinibatchStddev,
+    Pack,
+    Parallel,
+    Projection,
+    Reshape,
+    Residual,
+    Sequential,
+)
 from minigan.params import ParamSet
 from minigan.training.adversarial import Adversarial
 from minigan.training.algorithm import Batch
@@ -19,6 +33,14 @@ DISCRIMINATORS: dict[str, Layer] = {
     "tanh": Sequential(Flatten(), Dense(2, 7, "tanh"), Dense(7, 5, "softplus"), Dense(5, 1)),
     "relu": Sequential(Dense(2, 7, "leaky_relu"), Dense(7, 5, "relu"), Dense(5, 1)),
     "norm": Sequential(Dense(2, 6, "tanh"), LayerNorm(6, 0.1, "elu"), Residual(Dense(6, 6, "tanh")), Dense(6, 1)),
+    "convolution": Sequential(
+        Dense(2, 9, "tanh"),
+        Reshape(3, 3, 1),
+        Conv2d(1, 2, 3, stride=2, padding=1, activation="tanh"),
+        Flatten(),
+        Dense(8, 1),
+    ),
+    "fork": Sequential(Fork(Dense(2, 4, "tanh"), Dense(2, 3, "softplus")), Concat(), Dense(7, 1)),
     "packs": Sequential(Pack(2), Dense(4, 6, "tanh"), MinibatchStddev(2, 0.1), Dense(7, 1)),
     "labels": Sequential(Parallel(Dense(2, 6, "tanh"), Sequential()), Projection(6, CLASSES)),
 }

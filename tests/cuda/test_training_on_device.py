@@ -45,6 +45,9 @@ CONFIGURATIONS = {
     "vae": TrainConfig("vae", **NARROW),
     "aae": TrainConfig("aae", **NARROW),
     "unrolled": TrainConfig("mlp-small", unrolled_steps=2, n_critic=1, **NARROW),
+    "unrolled, with Adam and cures": TrainConfig(
+        "mlp", unrolled_steps=2, amsgrad=True, gradient_clip=1e-4, lecam=0.1, loss="relativistic-average", **NARROW
+    ),
     "rmsprop": TrainConfig("dcgan", optimizer="rmsprop", weight_clip=0.1, schedule="linear", **NARROW),
     **{f"loss {loss}": TrainConfig("mlp-small", n_critic=1, loss=loss, **NARROW) for loss in LOSSES},
     **{f"penalty {penalty}": TrainConfig("mlp-small", n_critic=1, penalty=penalty, **NARROW) for penalty in PENALTIES},
