@@ -26,7 +26,8 @@ class Applied(NamedTuple):
 def root_quotient_back(ops: Ops, m: Array, v: Array, scale: float, eps: float, dq: Array) -> tuple[Array, Array]:
     """(dm, dv) for q = m/n with n = root + eps, root = sqrt(scale v): dm = dq/n, dv = -dm m/n scale/(2 root).
 
-    Where v is 0, all gradients so far were 0, and m is too: dv, which is multiplied by such a gradient, counts as 0.
+    Where v is 0, all gradients so far were 0 or too small to be squared, and m is as small: dv, which is multiplied by
+    such a gradient, counts as 0.
     """
     root = ops.scale_shift(v, scale)
     np.sqrt(root, out=root)

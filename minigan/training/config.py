@@ -124,8 +124,8 @@ class TrainConfig:
     """Weight of LeCam regularisation, for few data (0.3 in its users' code); 0 is off."""
     unrolled_steps: int = 0
     """Let the generator learn against the discriminator of so many more updates, and by how it would change them; they
-    are then taken back (unrolled GAN): against mode collapse. Not with BatchNorm in D, a penalty or spectral weights; 0
-    is off."""
+    are then taken back (unrolled GAN): against mode collapse. Not with BatchNorm in D, a penalty or spectral weights
+    (wgan-gp, r3gan and sngan have one unless told otherwise), nor in rnn, acgan and infogan; 0 is off."""
     gradient_clip: float = 0.0
     """Scale each player's gradient down to this norm; 0 is off."""
     ema: float = 0.0
