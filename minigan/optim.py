@@ -62,7 +62,8 @@ class Optimizer(ABC):
     ) -> Array:
         """The adjoint of one `step`: dp and dmoments become, in place, those of before it; returns dg.
 
-        A step that left its update out has none, since its gradient was not finite.
+        Of a step that made its update. One that left it out, since the gradient's square was not finite, is not known
+        by what it leaves, and the caller has to see to it.
         """
 
     def _moment(self, name: str) -> Array | None:

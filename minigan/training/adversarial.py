@@ -71,12 +71,11 @@ class Adversarial(Algorithm):
             auxiliary=preset.auxiliary,
             auxiliary_weight=config.auxiliary_weight or 0.0,
         )
-        self._penalty = _penalty(config, self.d.network)
-        _check_weights(self.d)
-        self._unrolled = None
         if config.unrolled_steps:
             check_unrolled(config, self.d, heads=1 if preset.auxiliary is None else 2)
-            self._unrolled = Unrolled(self.d, config.unrolled_steps)
+        self._penalty = _penalty(config, self.d.network)
+        _check_weights(self.d)
+        self._unrolled = Unrolled(self.d, config.unrolled_steps) if config.unrolled_steps else None
         self.updates = (
             Update((self.d.name,), self.discriminator_gradient),
             Update((self.g.name,), self.generator_gradient, every=config.n_critic),

@@ -30,7 +30,7 @@ from kernels.types import Array
 
 from ..condition import without_label
 from ..errors import UserError
-from ..layer import Note
+from ..layer import Layer, Note
 from ..optim_back import Applied, clip_norm_back
 from ..params import ParamSet
 from ..presets import NO_PENALTY
@@ -41,20 +41,31 @@ from .updates import DiscriminatorStep
 
 
 def check_unrolled(config: TrainConfig, player: Player, heads: int) -> None:
-    """Raise UserError if D's gradient has no derivative here; `heads`: of D."""
-    reason, lacking = None, player.network.no_second_order()
-    if lacking is not None:
-        flags = " (--norm layer, --norm none)" if config.norm is not None else ""
-        layer = lacking.partition(": ")[0]
-        reason = f"takes second derivatives of the discriminator, and those of its {layer} are not written{flags}"
+    """Raise UserError if D's gradient has no derivative here, the norm last, so that its advice is enough.
+
+    `heads`: of D.
+    """
+    reason = None
+    if heads > 1:
+        reason = f"takes second derivatives of D's loss, and that of {config.preset} has those of its first head alone"
     elif config.penalty != NO_PENALTY:
         reason = f"would take third derivatives of penalty {config.penalty}, which has second ones already"
     elif player.spectral_norm is not None:
         reason = "takes second derivatives, for which weight_norm spectral's singular vectors are no constants"
-    elif heads > 1:
-        reason = f"takes second derivatives of D's loss, and that of {config.preset} has those of its first head alone"
+    elif player.network.no_second_order() is not None:
+        flags = " (--norm layer, --norm none)" if config.norm is not None else ""
+        layer = first_order(player.network)
+        reason = f"takes second derivatives of the discriminator, and those of its {layer} are not written{flags}"
     if reason is not None:
         raise UserError(f"unrolled_steps {config.unrolled_steps}: {reason}")
+
+
+def first_order(layer: Layer, path: str = "") -> str:
+    """Path of the innermost layer that keeps `layer` from a second order; its type where that is `layer` itself."""
+    for name, child in layer.children().items():
+        if child.no_second_order() is not None:
+            return first_order(child, f"{path}/{name}" if path else name)
+    return path or type(layer).__name__
 
 
 class _Foreseen(NamedTuple):
@@ -63,6 +74,7 @@ class _Foreseen(NamedTuple):
     before: ParamSet  # w_k
     grads: ParamSet  # g_k, as the optimizer took it
     norm: Array  # 0-d, |g_k| before it was clipped
+    left_out: Array  # 0-d, 1 where the optimizer left the update out
     moments: dict[str, ParamSet]  # of the optimizer, after the update
 
 
@@ -77,11 +89,9 @@ class Unrolled:
         self._player = player
         self._copies = [array.copy() for array in self._arrays()]
         self._count = player.optimizer.count
-        like = player.params.like
-        self._foreseen = [
-            _Foreseen(like(), like(), player.ops.to_device(np.zeros((), player.ops.dtype)), self._moments())
-            for _ in range(steps)
-        ]
+        like, skipped = player.params.like, player.optimizer.skipped
+        norm = player.ops.to_device(np.zeros((), player.ops.dtype))
+        self._foreseen = [_Foreseen(like(), like(), norm.copy(), skipped.copy(), self._moments()) for _ in range(steps)]
         self.dparams, self._dgrads, self._dmoments = like(), like(), self._moments()
 
     def _moments(self) -> dict[str, ParamSet]:
@@ -112,16 +122,25 @@ class Unrolled:
     def update(self, k: int, cache: Note) -> None:
         """Update k, by the player's gradient; kept is what the way back needs."""
         player, kept = self._player, self._foreseen[k]
+        skipped = player.optimizer.skipped
         kept.before.flat[...], kept.before.state[...] = player.params.flat, player.params.state
-        kept.norm[...] = player.ops.clip_norm(player.grads.flat, math.inf)  # clips nothing
+        kept.left_out[...] = skipped
+        with np.errstate(over="ignore"):  # which the optimizer finds, too
+            kept.norm[...] = player.ops.clip_norm(player.grads.flat, math.inf)  # clips nothing
         player.apply(0, 1, cache)
+        np.subtract(skipped, kept.left_out, out=kept.left_out)
         kept.grads.flat[...] = player.grads.flat
         for name, moment in player.optimizer.moments.items():
             kept.moments[name].flat[...] = moment.flat
 
     def back(self, ops: Ops, k: int) -> tuple[ParamSet, ParamSet]:
-        """(w_k, dg): `dparams` goes back through update k, but for the way through g_k, in which dg is the gradient."""
+        """(w_k, dg): `dparams` goes back through update k, but for the way through g_k, in which dg is the gradient.
+
+        Both gradients are NaN where the optimizer left update k out: so G's is left out too, and counted. D's answer,
+        of which G was to learn, could not be had.
+        """
         player, kept = self._player, self._foreseen[k]
+        self.dparams.flat *= np.where(kept.left_out.reshape(1), np.nan, 1).astype(player.ops.dtype)
         if player.weight_clip:
             after = self._foreseen[k + 1].before if k + 1 < len(self._foreseen) else player.params
             size = np.abs(after.flat, out=ops.empty(after.flat.shape))

@@ -192,8 +192,16 @@ def test_a_warm_step_needs_no_new_memory(monkeypatch: pytest.MonkeyPatch, cure: 
             r"unrolled_steps 3: takes second .* its batchnorm1 are not written \(--norm layer, --norm none\)$",
         ),
         (
-            {"preset": "acgan", "unrolled_steps": 1, "norm": "none"},
+            {"preset": "acgan", "unrolled_steps": 1},
             "unrolled_steps 1: takes second .* that of acgan has those of its first head alone",
+        ),
+        (
+            {"preset": "dcgan", "unrolled_steps": 1, "penalty": "r1"},
+            "unrolled_steps 1: would take third derivatives of penalty r1",
+        ),
+        (
+            {"preset": "dcgan", "unrolled_steps": 1, "weight_norm": "spectral"},
+            "unrolled_steps 1: takes second .* weight_norm spectral's singular vectors",
         ),
         ({"penalty_weight_end": 0.1}, "penalty_weight_end and penalty_weight_steps go together: give both or neither"),
         ({"penalty_weight_steps": 3}, "penalty_weight_end and penalty_weight_steps go together: give both or neither"),

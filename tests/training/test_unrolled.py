@@ -8,9 +8,12 @@ from foreseen import DISCRIMINATORS, Foreseen, game
 from hypothesis import given, settings
 
 from minigan.gradcheck import Evaluation, check_update
+from minigan.layer import Layer
+from minigan.layers import GRU, BatchNorm, Dense, Residual, Sequential
 from minigan.losses import LOSSES
 from minigan.params import ParamSet
 from minigan.testing import seeds
+from minigan.training.unrolled import first_order
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adam": {},
@@ -22,6 +25,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "gradient clipping": {"gradient_clip": 0.05},
     "weight clipping": {"loss": "wasserstein", "weight_clip": 0.5},
     "lecam": {"lecam": 0.3},
+    "hinge and lecam": {"loss": "hinge", "lecam": 0.3},
 }
 
 
@@ -86,6 +90,44 @@ def test_the_first_order_alone_is_far_off() -> None:
     at.algorithm._look_back = lambda *_: None  # type: ignore[method-assign]
     _, partial = at.play()
     assert np.linalg.norm(partial.flat - whole) > 0.1 * np.linalg.norm(whole)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam"])
+def test_a_generator_does_not_learn_of_an_update_that_was_left_out(optimizer: str, backend: str) -> None:
+    """Data so far off that D's gradient is finite, and its square is not: without NaN it would pass for an update."""
+    at = game("relu", 2, backend=backend, loss="wasserstein", weight_clip=0.0, optimizer=optimizer)
+    g, d = at.players["generator"], at.players["discriminator"]
+    taken = []
+    apply = d.apply
+    d.apply = lambda *a: (taken.append(d.grads.flat.copy()), apply(*a))[1]  # type: ignore[method-assign]
+    value, gradient = at._replace(batch=at.batch._replace(x=1e156 * at.batch.x)).play()
+    assert all(np.isfinite(own).all() for own in taken)
+    assert np.isfinite(value)
+    assert all(np.isnan(view).all() for view in gradient.trainable().values())
+    before = g.params.flat.copy()
+    g.optimizer.step(g.ops, g.params, gradient)
+    np.testing.assert_array_equal(g.params.flat, before)
+    assert (g.skipped, d.skipped) == (1, 0)
+
+
+def test_an_update_that_clipping_saves_is_made() -> None:
+    at = game("relu", 2, loss="wasserstein", weight_clip=0.0, gradient_clip=0.05)
+    _, gradient = at._replace(batch=at.batch._replace(x=1e100 * at.batch.x)).play()
+    assert np.isfinite(gradient.flat).all()
+
+
+@pytest.mark.parametrize(
+    ("layer", "path"),
+    [
+        (BatchNorm(2), "BatchNorm"),
+        (Sequential(Dense(2, 2), BatchNorm(2)), "batchnorm1"),
+        (Sequential(Residual(Sequential(Dense(2, 2), BatchNorm(2)))), "residual1/branch/batchnorm1"),
+        (Sequential(GRU(2, 2)), "gru1"),
+    ],
+)
+def test_a_refusal_names_the_innermost_layer(layer: Layer, path: str) -> None:
+    assert first_order(layer) == path
 
 
 def test_the_discriminator_is_as_before() -> None:
