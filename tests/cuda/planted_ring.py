@@ -1,4 +1,6 @@
-"""What can go wrong in a ring of stages between a thread that copies by TMA and a warp group that multiplies."""
+"""What can go wrong with mbarriers: in a ring of stages between a thread that copies by TMA and a warp group that
+multiplies, and where one thread hands numbers to another.
+"""
 
 from collections.abc import Callable
 
@@ -18,7 +20,22 @@ def ring(runtime: EmulatorRuntime) -> tuple[Array, Array]:
     return y, a @ b.T
 
 
-DRIVERS: dict[str, Callable[[EmulatorRuntime], tuple[Array, Array]]] = {"ring": ring}
+def phases(runtime: EmulatorRuntime) -> tuple[Array, Array]:
+    x, y = np.array([3, 5], np.float32), runtime.to_device(np.full(2, np.nan, np.float32))
+    runtime.function("phases.cu", "phases")((1,), (96,), (runtime.to_device(x), y))
+    return y, x
+
+
+DRIVERS: dict[str, Callable[[EmulatorRuntime], tuple[Array, Array]]] = {"ring": ring, "phases": phases}
+
+EARLY = Bug(
+    "what is written before the second phase's arrival is read after the first phase",
+    "phases",
+    "    mbarrier_wait(&barrier, 1);\n",
+    "",
+    "phases.cu:{values[1] = x}: block (0, 0, 0), thread (0, 0, 0): race: writes byte 4 of static shared memory, which "
+    "thread (64, 0, 0) has read at phases.cu:{y[1]}, and nothing orders the two",
+)
 
 BUGS = (
     Bug(
@@ -118,6 +135,7 @@ BUGS = (
         "ring.cu:{wgmma_tf32}: block (0, 0, 0), thread (31, 0, 0): wgmma_tf32: groups of 8 lines of a lie 128 bytes "
         "apart, no multiple of a swizzle of 1024 bytes",
     ),
+    EARLY,
 )
 
 CHECKED_ONLY = {

@@ -41,6 +41,14 @@ def test_a_planted_bug_is_named(bug: Bug, tmp_path: Path) -> None:
     assert str(caught.value) == f"{bug.program}: " + re.sub(r"{(.+?)}", line, bug.message)
 
 
+@pytest.mark.parametrize("order", [*ORDERS, "random:4"])
+def test_an_mbarrier_tells_of_the_phase_that_was_waited_for_in_every_order(order: str, tmp_path: Path) -> None:
+    """Also where the next phase's arrivals have come before the wait."""
+    bug = planted_ring.EARLY
+    with pytest.raises(KernelError, match=r"^phases: phases\.cu:.*: race: .*, and nothing orders the two$"):
+        DRIVERS[bug.program](EmulatorRuntime(order, "checked", "", folder=with_bug(bug, tmp_path)))
+
+
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_without_checks_a_bug_shows_in_some_order_or_is_known_not_to(bug: Bug, tmp_path: Path) -> None:
     folder = with_bug(bug, tmp_path)

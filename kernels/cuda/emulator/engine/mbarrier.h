@@ -2,7 +2,7 @@
 //
 // A phase is over when all have arrived and all announced bytes are there. Copies land as late as they may: when the
 // phase lacks nothing but them and somebody waits for it. What a thread has done before it arrives is ordered before
-// what a thread does that has waited; nothing else is told by an mbarrier.
+// what a thread does that has waited for that phase; nothing else is told by an mbarrier.
 #pragma once
 #include <map>
 
@@ -18,6 +18,12 @@ struct TensorCopy {
   int at[3];  // column, row, part of the first number
 };
 
+// The clock of each thread as those that arrived in a phase knew it.
+struct Told {
+  std::vector<unsigned short> clocks;
+  u32 in;  // the interval of these clocks
+};
+
 struct Mbarrier {
   int arrivals, missing;           // of a phase, and how many of them have not come yet
   int initialised_by;              // thread
@@ -26,8 +32,7 @@ struct Mbarrier {
   long long announced, under_way;  // bytes of it
   std::vector<TensorCopy> copies;  // of the present phase
   std::vector<Fiber*> waiting;
-  std::vector<unsigned short> told;  // the clock of each thread as those that have arrived knew it
-  u32 told_in;                       // the interval of these clocks
+  Told present, finished;          // what who waits hears is of the last finished phase: the next may have begun
 };
 
 static std::map<const void*, Mbarrier> mbarriers;  // of the block, by address
@@ -36,21 +41,21 @@ static u32 shared_offset(const void* p) { return (u32)((const unsigned char*)p -
 
 // ---- what orders ---------------------------------------------------------------------------------------------------
 
-static void tell(Mbarrier& barrier) {
+static void tell(Told& told) {
   if (!checking) return;
-  if (barrier.told_in != interval) barrier.told.clear(), barrier.told_in = interval;
-  barrier.told.resize(threads);
+  if (told.in != interval) told.clocks.clear(), told.in = interval;
+  told.clocks.resize(threads);
   auto raise = [&](int thread, unsigned short clock) {
-    barrier.told[thread] = std::max(barrier.told[thread], clock);
+    told.clocks[thread] = std::max(told.clocks[thread], clock);
   };
   for (int l = 0; l < 32 && current->warp * 32 + l < threads; l++) raise(current->warp * 32 + l, current->clock[l]);
   for (size_t t = 0; t < current->heard.size(); t++) raise(t, current->heard[t]);
 }
 
-static void hear(Fiber& fiber, const Mbarrier& barrier) {
-  if (!checking || barrier.told_in != interval) return;
+static void hear(Fiber& fiber, const Told& told) {
+  if (!checking || told.in != interval) return;
   fiber.heard.resize(threads);
-  for (size_t t = 0; t < barrier.told.size(); t++) fiber.heard[t] = std::max(fiber.heard[t], barrier.told[t]);
+  for (size_t t = 0; t < told.clocks.size(); t++) fiber.heard[t] = std::max(fiber.heard[t], told.clocks[t]);
 }
 
 // ---- TMA -----------------------------------------------------------------------------------------------------------
@@ -111,7 +116,9 @@ static void end_phase_if_over(Mbarrier& barrier) {
   barrier.phase++;
   barrier.missing = barrier.arrivals;
   barrier.announced = barrier.under_way = 0;
-  for (Fiber* fiber : barrier.waiting) hear(*fiber, barrier), fiber->waits_at = nullptr;
+  std::swap(barrier.finished, barrier.present);
+  barrier.present.clocks.clear();
+  for (Fiber* fiber : barrier.waiting) hear(*fiber, barrier.finished), fiber->waits_at = nullptr;
   release(barrier.waiting);
 }
 
@@ -134,7 +141,7 @@ void mbarrier_arrive(Site site, const char* name, u64* address, unsigned bytes) 
          barrier.arrivals);
   barrier.missing--;
   barrier.announced += bytes;
-  tell(barrier);
+  tell(barrier.present);
   current->clock[current->lane]++;  // what comes now has not been told
   end_phase_if_over(barrier);
 }
@@ -143,7 +150,7 @@ void mbarrier_wait(Site site, u64* address, u32 parity) {
   Mbarrier& barrier = mbarrier_at(site, "mbarrier_wait", address);
   if (parity > 1) fail(site, "mbarrier_wait: parity %u is neither 0 nor 1", parity);
   if ((barrier.phase & 1) != parity) {
-    hear(*current, barrier);
+    hear(*current, barrier.finished);
     return;
   }
   barrier.waiting.push_back(current);
@@ -163,7 +170,7 @@ void tma_load(Site site, void* shared, const TensorMap& map, int column, int row
   touch_source(copy);
   touch(site, shared, box_bytes(map), true, false);
   count_copies(copy.shared, box_bytes(map), 1);
-  tell(barrier);
+  tell(barrier.present);
   barrier.under_way += box_bytes(map);
   barrier.copies.push_back(copy);
   end_phase_if_over(barrier);
