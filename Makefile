@@ -69,7 +69,7 @@ bench: $(VENV)/installed-bench
 gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(VENV)/installed-gpu)
 	@$(GPU_PYTHON) -c 'import sys; from kernels.cuda import detect; sys.exit(detect.why_not() and "no usable GPU: " + detect.why_not())'
 	@if $(GPU_PYTHON) -c 'import hypothesis, pytest' 2>/dev/null; then $(GPU_PYTHON) -m pytest tests/kernels -k 'cuda and not emulator'; \
-	else echo "pytest and hypothesis are not installed: the checks of benchmarks/gpu.py alone"; fi
+	else echo "pytest and hypothesis are not installed: the checks of benchmarks.gpu alone"; fi
 	$(GPU_PYTHON) -m benchmarks.gpu
 	$(GPU_PYTHON) -m benchmarks.report
 

@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM end a run after the step in progress, so that everything can be saved."""
+"""Ctrl-C and SIGTERM end a run after the step in progress, so that everything can be saved.
+
+With a data set that lies on the device it is the call of `Trainer.advance` in progress, of at most 128 steps.
+"""
 
 import signal
 from collections.abc import Iterator

@@ -1,6 +1,8 @@
 """How a product is laid out on the chip: which tile, how many blocks, and into how many parts its sums are split.
 
-A function of shapes alone. On every chip, and in the emulator, a product is the same sums in the same order.
+A function of the rung and of shapes alone: on every chip that has the rung, and in the emulator, a product on it is the
+same sums in the same order. "auto" picks the rung by the chip's compute capability, too, so a run that is resumed on
+another chip need not have the same bits.
 """
 
 from typing import NamedTuple
