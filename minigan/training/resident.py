@@ -41,10 +41,12 @@ class Resident:
         labelled: whether labels are wanted, too.
 
     Attributes:
+        dataset, batch_size: as given.
         batch: in the same memory each time; its step is not counted here.
     """
 
     def __init__(self, ops: Ops, dataset: ArrayDataset, batch_size: int, labelled: bool) -> None:
+        self.dataset, self.batch_size = dataset, batch_size
         self._ops = ops
         self._x = ops.to_device(np.ascontiguousarray(dataset.x))
         self._labels = ops.to_device(dataset.labels) if labelled and dataset.labels is not None else None
@@ -52,6 +54,16 @@ class Resident:
         self._tape = ops.tape(self._index, MOST_STEPS)
         self._index.fill(0)
         self.batch = self._gathered()
+
+    def check(self, batches: Batches) -> None:
+        """ValueError if they are not made of these samples, or not of as many."""
+        if batches.dataset is self.dataset and batches.batch_size == self.batch_size:
+            return
+        whose = "it" if batches.dataset is self.dataset else f"another one, {batches.dataset.name}"
+        raise ValueError(
+            f"advance: expected batches of {self.batch_size} of the data set that was kept on the device, "
+            f"{self.dataset.name}, got batches of {batches.batch_size} of {whose}"
+        )
 
     def announce(self, batches: Batches, steps: range) -> None:
         """Hand over which samples the batches of these steps are made of, MOST_STEPS at most."""

@@ -175,6 +175,7 @@ class Trainer(Sampler):
         """
         if self._captured is None:
             return "without capture the host hands over every batch"
+        self._resident = None
         ops, data = kernels.get_ops(self.config.backend), batches.dataset
         reason = why_not(ops, data)
         if reason is None:
@@ -189,10 +190,16 @@ class Trainer(Sampler):
         """One step on the next batch of a run; on data that was kept on the device, `most` steps or as many as it can.
 
         Returns the losses of the last, as `step` does; `steps_done` tells how many there were.
+
+        Raises:
+            ValueError: most is below 1, or the batches are not of the data set and the size that were kept.
         """
+        if most < 1:
+            raise ValueError(f"advance: expected 1 step or more, got {most}")
         resident, captured, done = self._resident, self._captured, self.steps_done
         if resident is None or captured is None:
             return self.step(*batches.at(done))
+        resident.check(batches)
         steps = range(done, done + min(most, MOST_STEPS))
         resident.announce(batches, steps)
         captured.announce(steps, self.total_steps or 1)
@@ -211,7 +218,8 @@ class Trainer(Sampler):
             if self._captured is None:
                 outcome = work()
             else:
-                variant = self.algorithm.variant(update, batch.step), id(batch.x), fetch is not None
+                # A graph holds addresses alone: with `fetch` in its key the batch that it reads stays where it is.
+                variant = self.algorithm.variant(update, batch.step), id(batch.x), fetch
                 outcome = self._captured.run(update, variant, work)
             self.algorithm.see(outcome)
             losses |= outcome.losses

@@ -134,6 +134,49 @@ def test_batches_by_hand_and_those_on_the_device_take_turns():
     np.testing.assert_array_equal(captured.read(captured.params_d.flat), eager.read(eager.params_d.flat))
 
 
+@pytest.mark.usefixtures("runtime")
+def test_another_data_set_can_be_kept_later():
+    """Its graphs are its own."""
+    config, (first, second) = CONFIGURATIONS["mlp-small"], (images(), images())
+    second.x[...] = 255 - second.x
+    eager, captured = (trainer_of(config, first, capture=capture) for capture in (False, True))
+    for data in (first, second, first):
+        batches = Batches(data, SIZE, 0)
+        assert captured.keep(batches) is None
+        for _ in range(6):
+            eager.step(*batches.at(eager.steps_done))
+        captured.advance(batches, 6)
+    np.testing.assert_array_equal(captured.read(captured.params_d.flat), eager.read(eager.params_d.flat))
+
+
+class TestWhatIsRefused:
+    @pytest.mark.usefixtures("runtime")
+    def test_batches_of_something_else_than_was_kept(self):
+        data, other = images(), images()
+        other.name = "other"
+        trainer = trainer_of(CONFIGURATIONS["dcgan"], data, capture=True)
+        trainer.keep(Batches(data, SIZE, 0))
+        kept = "advance: expected batches of 4 of the data set that was kept on the device, noise, got batches of "
+        with pytest.raises(ValueError, match=f"^{kept}4 of another one, other$"):
+            trainer.advance(Batches(other, SIZE, 0), 2)
+        with pytest.raises(ValueError, match=f"^{kept}5 of it$"):
+            trainer.advance(Batches(data, 5, 0), 2)
+        assert trainer.steps_done == 0
+        trainer.advance(Batches(data, SIZE, 1), 2)  # the same samples in another order
+        assert trainer.steps_done == 2
+
+    @pytest.mark.usefixtures("runtime")
+    @pytest.mark.parametrize("kept", [True, False])
+    @pytest.mark.parametrize("most", [0, -1])
+    def test_no_step_at_all(self, kept: bool, most: int):
+        data = images()
+        trainer, batches = trainer_of(CONFIGURATIONS["dcgan"], data, capture=True), Batches(data, SIZE, 0)
+        if kept:
+            trainer.keep(batches)
+        with pytest.raises(ValueError, match=rf"^advance: expected 1 step or more, got {most}$"):
+            trainer.advance(batches, most)
+
+
 class TestWhatIsNotKept:
     @pytest.mark.usefixtures("runtime")
     def test_a_data_set_that_is_too_large(self, monkeypatch: pytest.MonkeyPatch):
