@@ -5,7 +5,7 @@ One check of each, a minute in all; the properties are the business of tests/ker
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ import kernels
 from kernels.cuda.instances.products import CONVOLUTION, MATMUL
 from kernels.reference import NumpyOps
 from minigan import TrainConfig, Trainer
+from minigan.data import ArrayDataset, Batches
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,8 +26,14 @@ TOLERANCE = {"float32": 5e-6, "float64": 1e-12, "tf32": 1e-3}
 SHAPES = {"a": (131, 100), "b": (100, 77), "x": (3, 17, 13, 24), "w": (4, 4, 24, 40), "dy": (3, 9, 6, 40)}
 """Operands of the products that are checked."""
 
+LONG = {"a": (131, 393), "b": (393, 140)}
+"""Those of a matrix product that goes round the ring of `gemm_wgmma.cu` twice, on four tiles."""
+
 STEPS = 8
 """Of a training by graphs: the first are eager and recorded."""
+
+SAMPLES, CALLS = 22, (1, 2, 5)
+"""Of a data set on the device, five batches in an epoch; steps of each call, STEPS together."""
 
 
 class Check(NamedTuple):
@@ -58,7 +65,7 @@ def _operations(backend: str, dtype: str) -> Iterator[Check]:
         results, written = calls.run(seen_from_host(kernels.get_ops(backend, dtype=dtype)), operation)
         expected, changed = calls.run(NumpyOps(dtype), operation)
         pairs = zip([*results, *written.values()], [*expected, *changed.values()], strict=True)
-        yield Check(f"{operation} {dtype}", max(_error(a, b) for a, b in pairs), 4 * TOLERANCE[dtype])
+        yield Check(f"{operation} {dtype}", _largest(pairs), 4 * TOLERANCE[dtype])
 
 
 def _rungs(backend: str, dtype: str) -> Iterator[Check]:
@@ -77,6 +84,19 @@ def _rungs(backend: str, dtype: str) -> Iterator[Check]:
                 if (operation == "matmul") == (ladder is MATMUL):
                     error = _error(ops.to_host(result), expected[operation])
                     yield Check(f"{operation} {name} {dtype}", error, tolerance)
+            if rung.parts:
+                yield from _long_products(ops, name, tolerance)
+
+
+def _long_products(ops: Any, rung: str, tolerance: float) -> Iterator[Check]:
+    """A sum of many panels, with each operand as it is and transposed."""
+    a, b = (np.random.default_rng().standard_normal(shape).astype(ops.dtype) for shape in LONG.values())
+    expected = a.astype(np.float64) @ b
+    for transposed in (False, True):
+        x, y = (ops.to_device(np.ascontiguousarray(array.T if transposed else array)) for array in (a, b))
+        found = ops.to_host(ops.matmul(x, y, trans_a=transposed, trans_b=transposed))
+        how = ", transposed" if transposed else ""
+        yield Check(f"matmul {rung} {ops.dtype}, k = {a.shape[1]}{how}", _error(found, expected), tolerance)
 
 
 def _products(ops: Any, arrays: dict[str, Any]) -> dict[str, Any]:
@@ -92,18 +112,35 @@ def _products(ops: Any, arrays: dict[str, Any]) -> dict[str, Any]:
 
 
 def captured_steps(backend: str) -> Iterator[Check]:
-    """Training by graphs beside training by launches, where the backend captures: weights equal, bit for bit."""
+    """Training by graphs beside training by launches, where the backend captures: weights equal, bit for bit.
+
+    By graphs twice: step by step on the host's batches, and many steps a call on a data set of the device.
+    """
     if kernels.get_ops(backend).why_no_capture() is not None:
         return
-    batches = np.random.default_rng(0).uniform(-1, 1, (STEPS, 4, 8, 8, 1)).astype(np.float32)
+    pixels = np.random.default_rng(0).integers(0, 256, (SAMPLES, 8, 8, 1), dtype=np.uint8)
     for preset in ("mlp-small", "dcgan"):
         config = TrainConfig(preset, n_critic=1, batch_size=4, width=0.05, backend=backend)
-        eager, captured = (Trainer(replace(config, capture=how), batches.shape[2:]) for how in (False, True))
-        for x in batches:
-            eager.step(x)
-            captured.step(x)
-        found, wanted = captured.checkpoint().tensors, eager.checkpoint().tensors
-        yield Check(f"{STEPS} captured steps of {preset}", max(_error(found[k], wanted[k]) for k in wanted), 0.0)
+        batches = Batches(ArrayDataset("noise", pixels), 4, config.seed)
+        eager, captured, resident = (
+            Trainer(replace(config, capture=how), batches.dataset.shape, STEPS) for how in (False, True, True)
+        )
+        if reason := resident.keep(batches):
+            raise RuntimeError(reason)
+        for step in range(STEPS):
+            eager.step(*batches.at(step))
+            captured.step(*batches.at(step))
+        for count in CALLS:
+            resident.advance(batches, count)
+        wanted = eager.checkpoint().tensors
+        for how, trainer in (("captured steps", captured), ("steps on data of the device", resident)):
+            found = trainer.checkpoint().tensors
+            yield Check(f"{STEPS} {how} of {preset}", _largest((found[k], wanted[k]) for k in wanted), 0.0)
+
+
+def _largest(pairs: Iterable[tuple[Any, Any]]) -> float:
+    """Of the errors of (actual, expected); NaN if one is, which Python's max would drop."""
+    return float(np.max([_error(actual, expected) for actual, expected in pairs]))
 
 
 def _error(actual: Any, expected: Any) -> float:

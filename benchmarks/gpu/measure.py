@@ -82,14 +82,29 @@ class DisagreesError(RuntimeError):
     """A contender computes something else than the first one."""
 
 
+class Measured(NamedTuple):
+    """What came of a case.
+
+    Attributes:
+        records: of all who took part.
+        missing: why the others did not, by "contender: case".
+        wrong: those among them that compute something else than the first one.
+    """
+
+    records: list[Record]
+    missing: dict[str, str]
+    wrong: list[str]
+
+
 def sets(size: int) -> int:
     """How many sets of buffers of `size` bytes make the cache useless."""
     return min(MOST_SETS, max(2, -(-ROTATED // max(size, 1))))
 
 
-def measure(case: Case, effort: Effort) -> tuple[list[Record], dict[str, str]]:
-    """Records of all who took part, and why the others did not, by "contender: case"."""
+def measure(case: Case, effort: Effort) -> Measured:
+    """Time all who are there and agree with the first."""
     missing: dict[str, str] = {}
+    wrong: list[str] = []
     ready: dict[Entry, Ready] = {}
     expected: np.ndarray | None = None
     for entry in case.entries():
@@ -101,6 +116,8 @@ def measure(case: Case, effort: Effort) -> tuple[list[Record], dict[str, str]]:
             ready[entry] = own
         except Exception as error:  # whatever a library of somebody else's raises
             missing[f"{entry}: {case}"] = reason(error)
+            if isinstance(error, DisagreesError):
+                wrong.append(f"{entry}: {case}")
     rounds: dict[Entry, list[list[float]]] = {entry: [] for entry in ready}
     for first in range(effort.rounds):
         order = list(rounds)
@@ -110,7 +127,7 @@ def measure(case: Case, effort: Effort) -> tuple[list[Record], dict[str, str]]:
             except Exception as error:
                 missing[f"{entry}: {case}"] = reason(error)
                 del rounds[entry]
-    return [_record(case, entry, own) for entry, own in rounds.items()], missing
+    return Measured([_record(case, entry, own) for entry, own in rounds.items()], missing, wrong)
 
 
 def reason(error: Exception) -> str:

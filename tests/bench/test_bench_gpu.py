@@ -41,11 +41,16 @@ class TestChecks:
 
     @needs_emulator
     def test_captured_steps_are_checked_where_there_are_graphs(self, strict: Ours) -> None:
-        assert [check.passed for check in checks.captured_steps(strict.backend)] == [True, True]
+        assert [check.passed for check in checks.captured_steps(strict.backend)] == [True] * 4
         assert not list(checks.captured_steps("cuda-emulator"))
 
     def test_nan_fails(self) -> None:
         assert not checks.Check("matmul", float("nan"), 1e-3).passed
+
+    def test_nan_in_a_second_result_fails(self) -> None:
+        right, wrong = np.ones(2), np.array([1, np.nan])
+        assert np.isnan(checks._largest([(right, right), (wrong, right)]))
+        assert checks._largest([(right, right), (3 * right, right), (right, right)]) == 2
 
 
 @pytest.fixture
@@ -83,12 +88,12 @@ class TestMeasure:
     def test_contenders_take_turns_and_times_are_per_call(self) -> None:
         clock = Clockwork({"a": 1.0, "b": 2.0})
         case = Case({"what": "x"}, lambda: [clock.entry("a", calls=4), clock.entry("b")], flops=8)
-        records, missing = measure(case, Effort(rounds=2, seconds=0))
+        records, missing, wrong = measure(case, Effort(rounds=2, seconds=0))
         assert [(r.contender, r.median, r.readings, r.gflops) for r in records] == [
             ("a", 0.25, 6, 32e-9),
             ("b", 2.0, 6, 4e-9),
         ]
-        assert missing == {}
+        assert (missing, wrong) == ({}, [])
         turn = 2 + 3  # to warm up, and readings
         assert clock.asked == ["a"] * turn + ["b"] * 2 * turn + ["a"] * turn
 
@@ -106,7 +111,7 @@ class TestMeasure:
             clock.entry("nan", np.array([1.0, np.nan])),
             Entry("breaks later", "", lambda: Ready(lambda: None, 1, lambda _: next(once))),
         ]
-        records, missing = measure(Case({"what": "x", "n": 3}, lambda: entries), Effort(rounds=2, seconds=0))
+        records, missing, wrong = measure(Case({"what": "x", "n": 3}, lambda: entries), Effort(rounds=2, seconds=0))
         assert [record.contender for record in records] == ["good", "also"]
         assert missing == {
             "absent (fp32): x 3": "ImportError: no module",
@@ -114,6 +119,7 @@ class TestMeasure:
             "nan: x 3": "DisagreesError: off by nan, at most 2e-05 is allowed",
             "breaks later: x 3": "StopIteration: StopIteration()",
         }
+        assert wrong == ["wrong: x 3", "nan: x 3"]
 
     def test_buffers_are_larger_than_the_cache(self) -> None:
         assert sets(12 * 2048**2) * 12 * 2048**2 >= 128 << 20
@@ -156,9 +162,27 @@ def test_all_of_it_in_miniature(
 def test_what_has_no_time_left_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "cases", lambda _: iter([Case({"what": "x"}, list)]))
     document = Document("gpu", True, {}, {})
-    gpu.timed("cuda", gpu.MINIATURE, document, tmp_path / "gpu.json", seconds=-1)
+    assert gpu.timed("cuda", gpu.MINIATURE, document, tmp_path / "gpu.json", seconds=-1) == []
     assert document.missing == {"x": "no time left after -1 s"}
     assert document.complete
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("minigan", 1), ("minigan TF32", 1), ("PyTorch", 0)], ids=["ours", "ours in TF32", "theirs"]
+)
+@needs_emulator
+def test_a_kernel_of_ours_that_disagrees_fails(
+    name: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what was measured beside it counts as unfinished."""
+    clock, path = Clockwork({"minigan": 1.0}), tmp_path / "gpu.json"
+    entries = [clock.entry("minigan", np.array([1.0, 2.0])), clock.entry(name, np.array([1.0, 2.1]))]
+    monkeypatch.setattr(gpu, "checks", lambda _: iter(()))
+    monkeypatch.setattr(gpu, "cases", lambda _: iter([Case({"what": "x", "n": 3}, lambda: entries)]))
+    assert gpu.main(["--emulator", "--out", str(path)]) == code
+    assert load(path).complete == (code == 0)
+    failed = f"FAILED  {name}: x 3: DisagreesError: off by 4.5e-02, at most 2e-05 is allowed\n"
+    assert (failed in capsys.readouterr().out) == (code == 1)
 
 
 @needs_emulator
