@@ -164,19 +164,12 @@ def _layer_entries(
 def _our_layer(
     ours: Ours, settings: dict[str, str], layer: LinearLayer, arrays: list[Array], product: str, count: int
 ) -> Ready:
-    """As the layer itself asks for it."""
     ops = ours.ops(**settings)
     buffers = [[ops.to_device(a) for a in arrays] for _ in range(count)]
     dw = ops.to_device(np.zeros_like(arrays[1]))
 
     def call(x: Array, w: Array, dz: Array) -> Array:
-        ops.workspace.reset()
-        if product == "forward":
-            return layer.apply(ops, w, x, None, None)
-        if product == "input gradient":
-            return layer.apply_adjoint(ops, w, dz, x.shape)
-        layer.add_weight_grad(ops, dw, x, dz)
-        return dw
+        return preset_layers.product_of(layer, ops, product, x, w, dz, dw)
 
     calls: list[Callable[[], object]] = [partial(call, *own) for own in buffers]
     found = ops.to_host(_seen(call(*buffers[0])))

@@ -135,7 +135,8 @@ def multiply_item(
     first, behind = total * block // row_blocks, total * (block + 1) // row_blocks
     following = 0 if p.trans_b or block + 1 < row_blocks else min(p.n, end + group) - end
     for panel in range(first, behind):
-        ask_for_rows(panel - first, behind - first, b, k0 * p.ldb + end, p.ldb, depth, following)
+        if following:
+            ask_for_rows(panel - first, behind - first, b, k0 * p.ldb + end, p.ldb, depth, following)
         row, start = panel * TILE_ROWS, panel * (TILE_ROWS * depth + PANEL_PAD)
         rows = min(TILE_ROWS, p.m - row)
         for q in range(column, end, width):

@@ -150,7 +150,8 @@ def _prefetch(write: bool) -> Any:
             first, line = emit.pointer(array, array_, start_), _INT64(CACHE_LINE // emit.size)
             with cgutils.for_range_slice(builder, _INT64(0), count_, line, _INT64) as (at, _):
                 emit.prefetch(emit.offset(first, at), write)
-            emit.prefetch(emit.offset(first, builder.sub(count_, _INT64(1))), write)  # a run may begin within a line
+            with builder.if_then(builder.icmp_signed(">", count_, _INT64(0))):  # a run may begin within a line
+                emit.prefetch(emit.offset(first, builder.sub(count_, _INT64(1))), write)
             return context.get_dummy_value()
 
         return signature, codegen

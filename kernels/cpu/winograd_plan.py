@@ -242,7 +242,7 @@ def applies(x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair, tile_w
     """Whether there is a plan: 2 or 3 taps a phase, at least 2 outputs an axis, channels in whole panels."""
     taps = [taps_of(kernel, step) for kernel, step in zip(w_shape[:2], stride, strict=True)]
     return (
-        all(2 <= t <= MOST_TAPS for t in taps)
+        all(FEWEST_TAPS <= t <= MOST_TAPS for t in taps)
         and min(y_shape[1:3]) >= 2
         and min(w_shape[:2]) >= max(stride)
         and x_shape[0] > 0

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import kernels
+from kernels import Ops
 from kernels.types import Array, Shape
 
 from ..layer import Layer, Sequential
@@ -94,18 +95,22 @@ def _contenders(layer: LinearLayer, shapes: tuple[Shape, Shape, Shape], product:
     return backends + contenders(layer, x, w, dz, product)
 
 
+def product_of(layer: LinearLayer, ops: Ops, product: str, x: Array, w: Array, dz: Array, dw: Array) -> Array:
+    """One of PRODUCTS as the layer itself asks a backend for it; dw is added to, and returned where it is asked for."""
+    ops.workspace.reset()
+    if product == "forward":
+        return layer.apply(ops, w, x, None, None)
+    if product == "input gradient":
+        return layer.apply_adjoint(ops, w, dz, x.shape)
+    layer.add_weight_grad(ops, dw, x, dz)
+    return dw
+
+
 def _ours(backend: str, layer: LinearLayer, x: Array, w: Array, dz: Array, product: str) -> Contender:
-    """A product as the layer itself asks a backend for it."""
     ops = kernels.get_ops(backend)
     dw = np.zeros_like(w)
 
     def run() -> Array:
-        ops.workspace.reset()
-        if product == "forward":
-            return layer.apply(ops, w, x, None, None)
-        if product == "input gradient":
-            return layer.apply_adjoint(ops, w, dz, x.shape)
-        layer.add_weight_grad(ops, dw, x, dz)
-        return dw
+        return product_of(layer, ops, product, x, w, dz, dw)
 
     return Contender(backend, run, lambda: (run().copy(),))
