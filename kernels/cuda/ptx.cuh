@@ -1,5 +1,5 @@
-// Every inline-PTX instruction that the kernels use, one wrapper each; nowhere else is there PTX. The emulator gives
-// each wrapper the same meaning in C++.
+// Every inline-PTX instruction that the kernels use on any chip, one wrapper each; those of compute capability 9.0 alone
+// are in ptx_sm90.cuh, and nowhere else is there PTX. The emulator gives each wrapper the same meaning in C++.
 #pragma once
 #include "common.cuh"
 #ifndef MG_CPU
