@@ -19,7 +19,7 @@ from .fork import fork
 from .jit import parallel_kernel
 from .microkernel import tile_width
 from .winograd_inverse import input_grad_of_image, output_of_image, weight_grad_of_channel
-from .winograd_lines import BLOCK_ROWS, forward_line, input_grad_line, weight_grad_line
+from .winograd_lines import BLOCK_ROWS, forward_line, input_grad_line, line_blocks, weight_grad_line
 from .winograd_plan import N_V, Z_AT, Plan
 from .winograd_scratch import Scratch
 from .winograd_transforms import gradients_of_image, inputs_of_image
@@ -33,11 +33,11 @@ def forward(
 
     U has `Plan.u_size` numbers, the lines of y `Plan.y_size`.
     """
-    panels = plan.geometry.filters // tile_width(y)
+    blocks = line_blocks(plan.geometry.filters // tile_width(y))
     for number, first, images in plan.passes:
         kind = plan.kinds[number]
         fork(inputs_of_image, images, (plan, kind, first, images, x, u, scratch.tile))
-        fork(forward_line, kind[N_V] * panels, (plan, kind, images, u, w, lines, scratch))
+        fork(forward_line, kind[N_V] * blocks, (plan, kind, images, u, w, lines, scratch))
         fork(output_of_image, images, (plan, kind, first, images, lines, bias, slope, y))
 
 
@@ -50,13 +50,13 @@ def input_grad(
     Z has `Plan.group_z_size` numbers, the lines `Plan.x_size`.
     """
     g = plan.geometry
-    items = plan.lines.shape[0] * (g.patch // tile_width(dx))
+    items = plan.lines.shape[0] * line_blocks(g.patch // tile_width(dx))
     for first, images in plan.groups:
         for kind in plan.kinds:
             fork(gradients_of_image, images, (plan, kind, first, images, dy, z, kind[Z_AT], scratch.tile))
         fork(input_grad_line, items, (plan, images, z, w, lines, scratch))
         phases = images * g.stride_v * g.stride_h
-        fork(input_grad_of_image, phases, (plan, first, images, lines, bias, slope, dx, scratch.image))
+        fork(input_grad_of_image, phases, (plan, first, images, lines, bias, slope, dx))
 
 
 @parallel_kernel

@@ -3,16 +3,14 @@
 y  = A^T lines        dx = B lines, overlapping tiles added        dw = G^T lines, summed over the passes
 """
 
-import numba
-
 from ..types import Array
 from .epilogue import finish
 from .jit import kernel
 from .microkernel import tile_width
 from .small_matrix import add_matrix, apply_matrix
-from .vector import clear_run, copy_run
-from .winograd_plan import AT, FIRST_TILE, GT, M_H, M_V, N_H, N_V, TILES, X_AT, B, Plan
-from .winograd_transforms import distance_of, matrix
+from .vector import clear_run
+from .winograd_plan import AT, FIRST_TILE, GT, M_H, M_V, N_H, N_V, ORDER, TILES, X_AT, B, Plan
+from .winograd_transforms import distance_of, inside, matrix
 
 
 @kernel
@@ -39,44 +37,50 @@ def output_of_image(
 
 @kernel
 def input_grad_of_image(
-    item: int,
-    plan: Plan,
-    first: int,
-    images: int,
-    lines: Array,
-    bias: Array,
-    slope: float,
-    dx: Array,
-    scratch: Array,
+    item: int, plan: Plan, first: int, images: int, lines: Array, bias: Array, slope: float, dx: Array
 ) -> None:
     """A phase of an image of the group, from `first` on, of dx (N, H, W, C): f(B lines + bias).
 
-    It is put together with its border in `scratch`.
+    The tiles above and to the left come first (`Plan.kinds` begins with the longer ones, which lie there). What a tile
+    shares with them is added, the rest overwritten; what sticks out of the image is left out.
     """
-    g, image, run = plan.geometry, scratch[numba.get_thread_id()], tile_width(dx)
-    phases = g.stride_v * g.stride_h
-    n, phase = item // phases, item % phases
-    clear_run(image, 0, g.height * g.width * g.channels)
+    g, run, tables = plan.geometry, tile_width(dx), plan.tables
+    n, phase = item // (g.stride_v * g.stride_h), item % (g.stride_v * g.stride_h)
+    down, across = g.stride_v * g.size_h * g.channels, g.stride_h * g.channels
+    first_row, first_column = phase // g.stride_h - g.before_v, phase % g.stride_h - g.before_h
+    image = (first + n) * g.size_v * g.size_h * g.channels
     for kind in plan.kinds:
         n_v, n_h, distance = kind[N_V], kind[N_H], distance_of(images * kind[TILES], plan.u_row, dx.itemsize)
+        vertical, step = matrix(0, kind[M_V], B), n_h * distance
         for t in range(kind[TILES]):
             top, left = plan.tiles[kind[FIRST_TILE] + t, 0], plan.tiles[kind[FIRST_TILE] + t, 1]
-            for j in range(n_h):
+            row, column = first_row + top * g.stride_v, first_column + left * g.stride_h
+            low, high = inside(row, g.stride_v, n_v, g.size_v)
+            begin, end = inside(column, g.stride_h, n_h, g.size_h)
+            for j in range(begin, end):
+                shared = 0 if top == 0 else n_v - kind[M_V]
+                if left and j < n_h - kind[M_H]:
+                    shared = n_v
+                shared = min(max(shared, low), high)
                 source = kind[X_AT] + j * distance + (n * kind[TILES] + t) * plan.u_row + phase * g.channels
+                at = image + (row * g.size_h + column) * g.channels + j * across
                 add_matrix(
-                    plan.tables, matrix(0, kind[M_V], B), n_v, n_v, lines, source, n_h * distance, run,
-                    image, (top * g.width + left + j) * g.channels, g.width * g.channels, run, g.channels // run,
+                    tables, vertical + low * ORDER, shared - low, n_v, lines, source, step, run,
+                    dx, at + low * down, down, run, g.channels // run,
                 )  # fmt: skip
-    for i in range(g.height):
-        row = i * g.stride_v + phase // g.stride_h - g.before_v
-        if 0 <= row < g.size_v:
-            for j in range(g.width):
-                column = j * g.stride_h + phase % g.stride_h - g.before_h
-                if 0 <= column < g.size_h:
-                    at = (((first + n) * g.size_v + row) * g.size_h + column) * g.channels
-                    copy_run(image, (i * g.width + j) * g.channels, dx, at, g.channels)
-                    if bias.size or slope != 1:
-                        finish(dx, at, g.channels, bias, 0, slope)
+                apply_matrix(
+                    tables, vertical + shared * ORDER, high - shared, n_v, lines, source, step, run,
+                    dx, at + shared * down, down, run, g.channels // run,
+                )  # fmt: skip
+    behind_v = first_row + (g.rows + (g.kernel_v - 1) // g.stride_v) * g.stride_v
+    behind_h = first_column + (g.columns + (g.kernel_h - 1) // g.stride_h) * g.stride_h
+    for row in range(first_row % g.stride_v, g.size_v, g.stride_v):
+        for column in range(first_column % g.stride_h, g.size_h, g.stride_h):
+            at = image + (row * g.size_h + column) * g.channels
+            if row >= behind_v or column >= behind_h:
+                clear_run(dx, at, g.channels)
+            if bias.size or slope != 1:
+                finish(dx, at, g.channels, bias, 0, slope)
 
 
 @kernel

@@ -66,8 +66,6 @@ class Geometry(NamedTuple):
     size_h: int
     before_v: int  # the pad at the top
     before_h: int
-    height: int  # of a phase of the image, with as much of its border as tiles reach
-    width: int
     channels: int
     rows: int  # of the output
     columns: int
@@ -174,13 +172,8 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
         for which, row in enumerate((z_row, u_row)):
             of_group[which] += kind.n_v * kind.n_h * apart(in_group, row, dtype.itemsize)
 
-    reach = [max(tiles[kind.first_tile + t][axis] + kind[N_V + axis] for kind in kinds for t in range(kind.tiles))
-             for axis in range(2)]  # fmt: skip
-    height, width = (
-        max(reach[axis], -(-(image[axis] + before) // stride[axis])) for axis, before in enumerate((pads[0], pads[2]))
-    )
     return Plan(
-        Geometry(images, *image, pads[0], pads[2], height, width, c, *outputs, o, kh, kw, stride[0], stride[1], k),
+        Geometry(images, *image, pads[0], pads[2], c, *outputs, o, kh, kw, stride[0], stride[1], k),
         np.array(kinds, np.int64),
         np.array(tiles, np.int64),
         np.array(passes, np.int64),

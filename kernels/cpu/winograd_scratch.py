@@ -9,9 +9,8 @@ class Scratch(NamedTuple):
     """Memory of each thread, a row of each array; empty what the product in hand does not need. W = tile_width."""
 
     tile: Array  # a tile of x or dy after the vertical transform
-    image: Array  # a phase of dx
-    panels: Array  # the panels of V that a line is multiplied by
-    middle: Array  # a part of w after the vertical transform
+    panel: Array  # the panel of V that a point is multiplied by
+    middle: Array  # a few panels of w after the vertical transform
     products: Array
     table: Array  # int64: where the rows of a product begin
     block: Array  # BLOCK_ROWS columns of U for MOST_TILES tiles

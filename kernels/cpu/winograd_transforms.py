@@ -4,7 +4,7 @@
 
 Each is a vertical transform of a tile and then a horizontal one. U and Z are made of whole images and stored: read once
 more for each vertical point, x would take longer than the products, at the 15 to 20 GB/s of the third-level cache. V
-is larger than both and w is small, so V is made a line of points at a time, by the thread that multiplies with it.
+is larger than both and w is small, so V is made a panel of a point at a time, by the thread that multiplies with it.
 
 A tile's numbers go to all points, short runs far apart, which the CPU does not foresee: they are asked for one vertical
 point ahead (a quarter of the time of `inputs_of_image`).
@@ -101,31 +101,29 @@ def gradients_of_image(
 
 
 @kernel
-def transform_weights(
-    i: int,
-    plan: Plan,
-    kind: Array,
-    phase: int,
-    w: Array,
-    entry: int,
-    first: int,
-    count: int,
-    v: Array,
-    at: int,
-    point: int,
-    middle: Array,
+def weights_vertical(
+    i: int, plan: Plan, kind: Array, phase: int, w: Array, entry: int, first: int, count: int, middle: Array, at: int
 ) -> None:
-    """Line i of V for `count` runs of W numbers of a phase's filter, side by side in w as in v.
+    """Line i of G w for `count` runs of W numbers of a phase's filter: (taps_h, count, W), from `at` on.
 
-    In w an entry of the kernel has `entry` numbers, of which those from `first` on are taken; in v they begin at `at`,
-    those of the next point `point` further.
+    In w an entry of the kernel has `entry` numbers, of which those from `first` on are taken.
     """
     g, run = plan.geometry, tile_width(w)
     a, b = phase // g.stride_h, phase % g.stride_h
     taps_v, taps_h = (g.kernel_v - a - 1) // g.stride_v + 1, (g.kernel_h - b - 1) // g.stride_h + 1
     down, across = g.stride_v * g.kernel_h * entry, g.stride_h * entry
-    vertical, horizontal = matrix(0, kind[M_V], G) + i * ORDER, matrix(1, kind[M_H], G)
+    vertical = matrix(0, kind[M_V], G) + i * ORDER
     for t in range(taps_h):
         start = (a * g.kernel_h + b) * entry + t * across + first
-        apply_matrix(plan.tables, vertical, 1, taps_v, w, start, down, run, middle, t * count * run, 0, run, count)
-    apply_matrix(plan.tables, horizontal, kind[N_H], taps_h, middle, 0, count * run, run, v, at, point, run, count)
+        apply_matrix(plan.tables, vertical, 1, taps_v, w, start, down, run, middle, at + t * count * run, 0, run, count)
+
+
+@kernel
+def weights_horizontal(
+    j: int, plan: Plan, kind: Array, phase: int, count: int, middle: Array, start: int, panel: Array, at: int
+) -> None:
+    """Point j of V (count, W), from `at` on in a panel, of the line that `weights_vertical` left."""
+    g, run = plan.geometry, tile_width(panel)
+    taps_h = (g.kernel_h - phase % g.stride_h - 1) // g.stride_h + 1
+    horizontal = matrix(1, kind[M_H], G) + j * ORDER
+    apply_matrix(plan.tables, horizontal, 1, taps_h, middle, start, count * run, run, panel, at, 0, run, count)

@@ -7,7 +7,7 @@ from ...types import Array
 from .. import winograd
 from ..implicit_gemm import pack_weights
 from ..microkernel import TILE_BYTES, TILE_ROWS
-from ..winograd_lines import BLOCK_ROWS
+from ..winograd_lines import BLOCK_ROWS, LINE_PANELS
 from ..winograd_plan import MOST_TAPS, MOST_TILES, ORDER, TILES, Plan
 from ..winograd_scratch import Scratch
 from .flat import flat
@@ -28,8 +28,8 @@ class Winograd:
         rows = int((plan.passes[:, 2] * plan.kinds[plan.passes[:, 0], TILES]).max())
         scratch = self._scratch(
             tile=ORDER * ORDER * g.stride_h * c,
-            panels=ORDER * g.patch * self.run,
-            middle=MOST_TAPS * c * self.run,
+            panel=g.patch * self.run,
+            middle=LINE_PANELS * MOST_TAPS * g.patch * self.run,
             rows=rows,
         )
         winograd.forward(plan, flat(x), panels, bias, slope, flat(y), u, lines, scratch)
@@ -41,9 +41,8 @@ class Winograd:
         pack_weights(flat(w), np.arange(w.shape[0] * w.shape[1]), g.filters, g.channels, True, panels)
         scratch = self._scratch(
             tile=ORDER * ORDER * g.filters,
-            image=g.height * g.width * g.channels,
-            panels=ORDER * g.filters * self.run,
-            middle=MOST_TAPS * self.run * g.filters,
+            panel=g.filters * self.run,
+            middle=LINE_PANELS * MOST_TAPS * self.run * g.filters,
             rows=int(plan.groups[:, 1].max() * plan.kinds[:, TILES].max()),
         )
         winograd.input_grad(plan, flat(dy), panels, bias, slope, flat(dx), z, lines, scratch)
@@ -62,8 +61,7 @@ class Winograd:
     def _scratch(
         self,
         tile: int,
-        image: int = 0,
-        panels: int = 0,
+        panel: int = 0,
         middle: int = 0,
         products: int = 0,
         rows: int = 0,
@@ -73,10 +71,9 @@ class Winograd:
         whole = -(-rows // TILE_ROWS) * TILE_ROWS
         return Scratch(
             tile=for_each_thread(self.ops, tile),
-            image=for_each_thread(self.ops, image),
-            panels=for_each_thread(self.ops, panels),
+            panel=for_each_thread(self.ops, panel),
             middle=for_each_thread(self.ops, middle),
-            products=for_each_thread(self.ops, products or ORDER * whole * self.run),
+            products=for_each_thread(self.ops, products or LINE_PANELS * ORDER * whole * self.run),
             table=for_each_thread(self.ops, whole, np.int64),
             block=for_each_thread(self.ops, block),
         )
