@@ -1,7 +1,6 @@
-"""Element-wise kernels and sums over arrays flattened to one axis, in blocks that stay in the first-level cache.
+"""Element-wise kernels over arrays flattened to one axis, in blocks that stay in the first-level cache.
 
-A thread works on whole blocks, so what is added to what depends on shapes alone. Sums are taken in float64, as in the
-reference.
+A thread works on whole blocks, so what is added to what depends on shapes alone.
 
 Floor: memory, which each kernel reads and writes once.
 """
@@ -9,11 +8,12 @@ Floor: memory, which each kernel reads and writes once.
 import numpy as np
 
 from ..types import Array
-from .activations import activate, derive, derive_twice
+from .activations import IDENTITY, LEAKY_RELU, RELU, activate, derive, derive_twice
 from .fork import fork
 from .functions import clamp, exp
-from .jit import REASSOCIATE, kernel, parallel_kernel
+from .jit import kernel, parallel_kernel
 from .lines import fold
+from .sums import sum_lanes
 from .vector import copy_run
 
 BLOCK = 8192
@@ -46,6 +46,29 @@ def activation(x: Array, y: Array, code: int, parameter: float) -> None:
 
 
 @kernel
+def _straight_grad(dy: Array, kept: Array, extra: Array, dz: Array, slope: float) -> None:
+    """dz = dy (1 where kept > 0, else slope) + extra, or no extra: what is made of straight lines needs one pass."""
+    one, left = dy.dtype.type(1), dy.dtype.type(slope)
+    if extra.size:
+        for i in range(dz.size):
+            dz[i] = dy[i] * (one if kept[i] > 0 else left) + extra[i]
+    else:
+        for i in range(dz.size):
+            dz[i] = dy[i] * (one if kept[i] > 0 else left)
+
+
+@kernel
+def _times(dy: Array, extra: Array, dz: Array) -> None:
+    """dz = dz dy + extra, or no extra."""
+    if extra.size:
+        for i in range(dz.size):
+            dz[i] = dz[i] * dy[i] + extra[i]
+    else:
+        for i in range(dz.size):
+            dz[i] *= dy[i]
+
+
+@kernel
 def _activation_grad(
     block: int,
     dy: Array,
@@ -59,20 +82,16 @@ def _activation_grad(
     partial: Array,
 ) -> None:
     start = block * length
-    count = min(length, dz.size - start)
-    copy_run(kept, start, dz, start, count)
-    derive(dz, start, count, code, parameter)
-    end = start + count
+    end = min(start + length, dz.size)
     dy_b, dz_b = dy[start:end], dz[start:end]
-    if extra.size:
-        extra_b = extra[start:end]
-        for i in range(count):
-            dz_b[i] = dz_b[i] * dy_b[i] + extra_b[i]
+    if code in (IDENTITY, RELU, LEAKY_RELU):
+        _straight_grad(dy_b, kept[start:end], extra[start:end], dz_b, 1.0 if code == IDENTITY else parameter)
     else:
-        for i in range(count):
-            dz_b[i] *= dy_b[i]
+        copy_run(kept, start, dz, start, end - start)
+        derive(dz, start, end - start, code, parameter)
+        _times(dy_b, extra[start:end], dz_b)
     if columns:
-        _sum_lanes(dz_b, partial[block])
+        sum_lanes(dz_b, partial[block])
 
 
 @parallel_kernel
@@ -203,50 +222,6 @@ def _clip(block: int, x: Array, low: float, high: float) -> None:
 def clip(x: Array, low: float, high: float) -> None:
     """x = min(max(x, low), high)."""
     fork(_clip, _blocks_of(x.size), (x, low, high))
-
-
-@kernel
-def _sum_lanes(x: Array, lanes: Array) -> None:
-    """lanes = sums of the elements `lanes.size` apart: several rows side by side where rows are short."""
-    lanes[:] = 0
-    for start in range(0, x.size, lanes.size):
-        rows = x[start : start + lanes.size]
-        for i in range(rows.size):
-            lanes[i] += rows[i]
-
-
-@kernel
-def _sum_block(block: int, x: Array, length: int, partial: Array) -> None:
-    _sum_lanes(x[block * length : (block + 1) * length], partial[block])
-
-
-@parallel_kernel
-def sum_rows(x: Array, length: int, y: Array, partial: Array, accumulate: bool) -> None:
-    """y (C,) (+)= sum of the rows of x.
-
-    `partial`, float64 of shape (blocks, lanes), holds the sums of each block of `length` elements of x. Its lanes are a
-    multiple of C, and `length` one of the lanes.
-    """
-    fork(_sum_block, partial.shape[0], (x, length, partial))
-    fold(partial, y.size)
-    for c in range(y.size):
-        y[c] = y[c] + partial[0, c] if accumulate else partial[0, c]
-
-
-@kernel(fastmath=REASSOCIATE)
-def _squared_norm(n: int, x: Array, y: Array) -> None:
-    features = x.size // y.size
-    sample = x[n * features : (n + 1) * features]
-    total = 0.0
-    for i in range(features):
-        total += np.float64(sample[i]) * np.float64(sample[i])
-    y[n] = total
-
-
-@parallel_kernel
-def squared_norms(x: Array, y: Array) -> None:
-    """y[n] = sum of x[n, ...]^2, for x flat."""
-    fork(_squared_norm, y.size, (x, y))
 
 
 @kernel

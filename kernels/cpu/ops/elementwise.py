@@ -11,7 +11,7 @@ from ...activations import Activation
 from ...contract.elementwise import ElementwiseOps
 from ...rng import Use
 from ...types import Array
-from .. import elementwise, random
+from .. import elementwise, random, sums
 from ..activations import encode
 from .flat import flat, flat_or_none
 
@@ -64,14 +64,14 @@ class NumbaElementwise(ElementwiseOps):
     def _sum_rows(self, x: Array, y: Array, accumulate: bool) -> None:
         with self.scratch():
             block, partial = self._partial_sums(x.size, y.size)
-            elementwise.sum_rows(flat(x), block, y, partial, accumulate)
+            sums.sum_rows(flat(x), block, y, partial, accumulate)
 
     def _sum(self, x: Array, y: Array) -> None:
         """As one column."""
         self._sum_rows(x, flat(y), accumulate=False)
 
     def _squared_norms(self, x: Array, y: Array) -> None:
-        elementwise.squared_norms(flat(x), y)
+        sums.squared_norms(flat(x), y)
 
     def _scale_samples(self, x: Array, factors: Array, y: Array) -> None:
         elementwise.scale_samples(flat(x), factors, flat(y))
@@ -117,7 +117,7 @@ class NumbaElementwise(ElementwiseOps):
             random.dropout_mask(flat(y), *self._words(y.size, Use.DROPOUT), float(rate))
 
     def _partial_sums(self, size: int, columns: int) -> tuple[int, Array]:
-        """(elements of a block, scratch (blocks, lanes) for its sums), see `elementwise.sum_rows`."""
+        """(elements of a block, scratch (blocks, lanes) for its sums), see `sums.sum_rows`."""
         lanes = columns * max(1, LANES // columns) if columns else 0
         block = lanes * max(ROWS, elementwise.BLOCK // lanes) if columns else elementwise.BLOCK
         return block, self.empty((max(1, -(-size // block)), lanes), np.float64)
