@@ -233,6 +233,23 @@ class TestClipNorm:
         SGD(p, 0.5).step(ops, p, g)
         assert values(p) == [1.0, 1.0]
 
+    @pytest.mark.parametrize("build", BUILD.values(), ids=BUILD)
+    def test_an_update_whose_gradient_has_an_infinite_norm_is_left_out_and_counted(
+        self, build: Callable[[ParamSet], Optimizer]
+    ):
+        """Of finite entries, which float32 holds and their norm not; where it holds the norm, it is clipped."""
+        single = kernels.get_ops("numpy")
+        p = Sequential(Dense(30, 30)).init(0, (30,), np.float32)
+        g, optimizer = p.like(), build(p)
+        for value, skipped in ((3e38, 1), (1e37, 1)):
+            before = everything(optimizer, p)
+            g.flat[:] = value
+            single.clip_norm(g.flat, 1.0)
+            optimizer.step(single, p, g)
+            assert optimizer.skipped == skipped
+            moved = [not np.array_equal(now, then) for now, then in zip(everything(optimizer, p), before, strict=True)]
+            assert moved == [value == 1e37] * len(moved)
+
 
 class TestSchedules:
     @pytest.mark.parametrize(

@@ -69,7 +69,10 @@ class UpdateOps(OpsBase):
         self._moving_average(average, x, decay)
 
     def clip_norm(self, g: Array, limit: float) -> Array:
-        """In place: scale g so that its Euclidean norm is at most `limit`; returns the norm before (0-d)."""
+        """In place: scale g so that its Euclidean norm is at most `limit`; returns the norm before (0-d).
+
+        A g whose norm is not finite, as a number of g's own type, stays as it is, for an optimizer's guard to find.
+        """
         self.check_float("clip_norm", g=g)
         if not limit > 0:
             raise ValueError(f"clip_norm: the limit must be above 0, got {limit}")

@@ -46,13 +46,13 @@ __global__ void squared_norms(const T* __restrict__ x, T* __restrict__ y, int si
   if (threadIdx.x == 0) y[blockIdx.x] = (T)sum[0];
 }
 
-// g *= limit/|g| where |g| is finite and above the limit, with |g|^2 in `total`; thread 0 writes |g|.
+// g *= limit/|g| where |g|, as a T, is finite and above the limit, with |g|^2 in `total`; thread 0 writes |g|.
 template <class T>
 __global__ void clip_norm(T* __restrict__ g, const double* __restrict__ total, double limit, T* __restrict__ norm,
                           long long count) {
   const double length = sqrt(total[0]);
   if (first_element() == 0) norm[0] = (T)length;
-  if (!(length > limit) || !is_finite(length)) return;
+  if (!(length > limit) || !is_finite((T)length)) return;
   const double scale = limit / length;
   FOR_EACH_ELEMENT(i, count) g[i] = (T)(g[i] * scale);
 }

@@ -93,13 +93,14 @@ class NumpyUpdates(UpdateOps):
             np.copyto(a_, decay * a_ + (1 - decay) * x_, where=np.isfinite(x_))
 
     def _clip_norm(self, g: Array, limit: float, norm: Array) -> None:
-        """g *= min(1, limit/|g|); a gradient that is not finite is left for the optimizer's guard.
+        """g *= min(1, limit/|g|); a g whose norm is not finite, as a number of its type, is left for the guard.
 
         Squares of entries above 1e19 overflow in float32, so they are summed in float64.
         """
-        exact = math.sqrt(sum(float(np.square(g_, dtype=np.float64).sum()) for (g_,) in _blocks(g)))
-        norm[...] = exact
-        if limit < exact < math.inf:
+        with np.errstate(over="ignore"):
+            exact = math.sqrt(sum(float(np.square(g_, dtype=np.float64).sum()) for (g_,) in _blocks(g)))
+            norm[...] = exact
+        if exact > limit and np.isfinite(norm):
             g *= limit / exact
 
 

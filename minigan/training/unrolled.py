@@ -125,8 +125,7 @@ class Unrolled:
         skipped = player.optimizer.skipped
         kept.before.flat[...], kept.before.state[...] = player.params.flat, player.params.state
         kept.left_out[...] = skipped
-        with np.errstate(over="ignore"):  # which the optimizer finds, too
-            kept.norm[...] = player.ops.clip_norm(player.grads.flat, math.inf)  # clips nothing
+        kept.norm[...] = player.ops.clip_norm(player.grads.flat, math.inf)  # clips nothing
         player.apply(0, 1, cache)
         np.subtract(skipped, kept.left_out, out=kept.left_out)
         kept.grads.flat[...] = player.grads.flat

@@ -117,3 +117,11 @@ def test_clip_norm_of_entries_whose_squares_overflow(backend: str):
     g = np.full(4, 1e20, np.float32)
     assert ops.clip_norm(g, 1.0) == pytest.approx(2e20, rel=1e-6)
     np.testing.assert_allclose(g, 0.5, rtol=1e-6)
+
+
+def test_clip_norm_leaves_a_norm_that_overflows_to_the_guard(ops: Ops):
+    """Each entry is finite. Scaled by limit/inf they would be zeros, and the update of zeros would count as made."""
+    largest = np.finfo(ops.dtype).max
+    g = np.full(LONG, largest, ops.dtype)
+    assert ops.clip_norm(g, 1.0) == np.inf
+    assert (g == largest).all()

@@ -64,6 +64,7 @@ class NumbaUpdates(UpdateOps):
             sums = self.empty((blocks_of(g.size),), np.float64)
             updates.squared_sums(flat(g), sums)
             exact = math.sqrt(sums.sum())
-        norm[...] = exact
-        if limit < exact < math.inf:
+        with np.errstate(over="ignore"):
+            norm[...] = exact
+        if exact > limit and np.isfinite(norm):
             updates.scale(flat(g), limit / exact)
