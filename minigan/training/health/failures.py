@@ -89,6 +89,15 @@ class Evidence:
     slack: float = 1.0
 
     @property
+    def like_data(self) -> bool:
+        """Whether samples differ about as much as the data do, by this measurement where there are few so far."""
+        distance = self.distance
+        if distance is None and self.get("distance_real"):
+            distance = (self.get("distance") or 0.0) / self.signs["distance_real"]
+        low, high = LIKE_DATA
+        return distance is not None and low < distance < high
+
+    @property
     def bounded(self) -> bool:
         """Whether D's slope is bounded, by a penalty or by its weights' norm."""
         return self.config.weight_norm == "spectral" or self.config.penalty not in (None, NO_PENALTY)
@@ -176,8 +185,7 @@ def weak_discriminator(e: Evidence) -> str | None:
 
     A D whose slope is bounded may be as flat and teach all the same.
     """
-    low, high = LIKE_DATA
-    if e.bounded or (e.distance is not None and low < e.distance < high):
+    if e.bounded or e.like_data:
         return None
     if not (e.above(e.get("d_loss"), UNDECIDED) and e.below(e.get("d_spread"), SPREAD)):
         return None

@@ -101,8 +101,12 @@ def test_a_discriminator_that_is_undecided_but_tells_samples_apart_is_at_work() 
     assert begun({"d_loss": 1.0, "d_spread": 0.5, "distance": 4.0}) == {}
 
 
-def test_a_discriminator_that_is_flat_because_the_samples_are_like_the_data_is_not_weak() -> None:
-    assert begun({"d_loss": 1.0, "d_spread": 0.001, "distance": 10.0}) == {}
+@pytest.mark.parametrize("before", [0, 12])
+def test_a_discriminator_that_is_flat_because_the_samples_are_like_the_data_is_not_weak(before: int) -> None:
+    """From the first measurement on: the codes of `aae` are like draws from the prior after a hundred steps."""
+    signs = {"d_loss": 1.0, "d_spread": 0.001}
+    assert begun(signs | {"distance": 10.0}, before) == {}
+    assert set(begun(signs | {"distance": 4.0}, before)) == {"weak-discriminator"}
 
 
 @pytest.mark.parametrize(
