@@ -9,25 +9,13 @@ from typing import Any
 import kernels
 
 from ..errors import UserError
-from ..losses import get_loss
-from ..optim import OPTIMIZERS, SCHEDULES
-from ..penalties import LARGEST_WEIGHT, PENALTIES, get_penalty
-from ..presets import ADAM_BETAS, NO_AUGMENT, NO_PENALTY, WEIGHT_NORMS, Preset, get_preset
-from ..reconstruction import RECONSTRUCTIONS
-from .stability import check_stability
+from ..penalties import PENALTIES
+from ..presets import ADAM_BETAS, NO_AUGMENT, NO_PENALTY, get_preset
+from .checks import check
 
 WASSERSTEIN_CLIP = 0.01
 """A Wasserstein critic without bound on its slope grows without end; Arjovsky et al. 2017 clip its weights to this. A
 gradient penalty or spectral normalisation bounds the slope itself."""
-
-OF_A_DISCRIMINATOR = ("loss", "label_smoothing", "lr_g", "lr_d", "weight_norm", "weight_clip")
-OF_A_GAN = (
-    "n_critic", "penalty", "penalty_weight", "penalty_every", "penalty_weight_end", "penalty_weight_steps", "pack",
-    "minibatch_stddev", "instance_noise", "instance_noise_steps", "augment", "lecam", "unrolled_steps",
-)  # fmt: skip
-"""What only presets take whose discriminator judges anything, and samples."""
-
-SMALLEST_BATCH = 2  # batch statistics of one sample are degenerate
 
 
 @dataclass(frozen=True)
@@ -176,108 +164,8 @@ class TrainConfig:
         if self.steps is None and self.epochs is None:
             filled["epochs"] = epochs
         config = dataclasses.replace(self, **filled)
-        config._check(preset)
+        check(config, preset)
         return config
-
-    def _check(self, preset: Preset) -> None:
-        """Raise UserError for the first value that makes no sense."""
-        self._check_kind(preset)
-        if self.steps is not None and self.epochs is not None:
-            raise UserError(f"give steps or epochs, not both (got {self.steps} and {self.epochs})")
-        at_least = {
-            "steps": 1,
-            "epochs": 1,
-            "image_size": 1,
-            "batch_size": SMALLEST_BATCH,
-            "seed": 0,
-            "n_critic": 1,
-            "penalty_every": 1,
-            "penalty_weight_steps": 0,
-            "pack": 1,
-            "minibatch_stddev": 0,
-            "instance_noise_steps": 0,
-            "unrolled_steps": 0,
-            "latent_dim": 1,
-            "log_every": 1,
-            "health_every": 0,
-            "sample_every": 0,
-            "checkpoint_every": 0,
-            "keep_checkpoints": 1,
-        }
-        for name, least in at_least.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UserError(f"{name}: expected a whole number of at least {least}, got {value}")
-        if self.seed >= 1 << 63:
-            raise UserError(f"seed: expected a number below 2**63, got {self.seed}")
-        for name in ("lr", "lr_g", "lr_d", "width"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise UserError(f"{name}: expected a number above 0, got {value}")
-        for name in ("weight_decay", "weight_clip", "gradient_clip"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < float("inf"):
-                raise UserError(f"{name}: expected a number of at least 0, got {value}")
-        for name in ("auxiliary_weight", "divergence_weight", "instance_noise", "lecam", "penalty_weight_end"):
-            value, limit = getattr(self, name), LARGEST_WEIGHT
-            if name == "penalty_weight_end":
-                limit /= self.penalty_every  # as many times as heavy
-            if value is not None and not 0 <= value < limit:
-                raise UserError(f"{name}: expected a number of at least 0 and below {limit:g}, got {value}")
-        for name in ("beta1", "beta2", "momentum", "ema"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < 1:
-                raise UserError(f"{name}: expected a number in [0, 1), got {value}")
-        named = (
-            ("optimizer", OPTIMIZERS),
-            ("schedule", tuple(SCHEDULES)),
-            ("weight_norm", WEIGHT_NORMS),
-            ("reconstruction", tuple(RECONSTRUCTIONS)),
-        )
-        for name, choices in named:
-            if getattr(self, name) not in (None, *choices):
-                raise UserError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        if self.channels not in (None, 1, 3):
-            raise UserError(f"channels: expected 1 or 3, got {self.channels}")
-        for owner, names in (("sgd", ("momentum", "nesterov")), ("adam", ("beta1", "beta2", "amsgrad"))):
-            for name in names:
-                if self.optimizer != owner and getattr(self, name):
-                    raise UserError(f"{name} belongs to {owner}, the optimizer is {self.optimizer}")
-        if self.nesterov and not self.momentum:
-            raise UserError("nesterov needs a momentum above 0")
-        if self.loss is not None:
-            try:
-                get_loss(self.loss, self.label_smoothing)
-            except ValueError as error:
-                raise UserError(str(error)) from None
-        if self.penalty in (None, NO_PENALTY) and (self.penalty_weight is not None or self.penalty_every != 1):
-            raise UserError("penalty_weight and penalty_every belong to a penalty, and there is none: leave them out")
-        if self.penalty not in (None, NO_PENALTY):
-            try:
-                weight = self.penalty_weight
-                get_penalty(str(self.penalty), None if weight is None else weight * self.penalty_every)
-            except ValueError as error:
-                raise UserError(str(error)) from None
-        check_stability(self)
-        if preset.recipe.norm is None and self.norm is not None:
-            raise UserError(f"norm: {preset.name} has no choice of norm, got {self.norm}")
-
-    def _check_kind(self, preset: Preset) -> None:
-        """Raise UserError for the first value that belongs to another kind of preset."""
-        if preset.auxiliary is None and self.auxiliary_weight is not None:
-            raise UserError(f"auxiliary_weight: the discriminator of {preset.name} has but one head")
-        if preset.recipe.reconstruction is None and self.reconstruction is not None:
-            raise UserError(f"reconstruction: {preset.name} is no autoencoder")
-        if preset.recipe.divergence_weight is None and self.divergence_weight is not None:
-            raise UserError(f"divergence_weight: {preset.name} is no variational autoencoder")
-        refused: tuple[str, ...] = () if preset.algorithm == "adversarial" else OF_A_GAN
-        reason = "has a discriminator of codes alone"
-        if preset.recipe.loss is None:
-            refused, reason = OF_A_DISCRIMINATOR + OF_A_GAN, "has no discriminator"
-        defaults = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
-        for name in refused:
-            if getattr(self, name) != defaults[name]:
-                raise UserError(f"{name}: {preset.name} {reason}, got {getattr(self, name)}")
 
     def to_dict(self) -> dict[str, Any]:
         """For config.toml: the fields by name, without those that are None."""

@@ -1,13 +1,17 @@
-"""A player: a network's parameters, gradient, optimizer and memory, and how a gradient is applied."""
+"""A player: a network's parameters, gradient, optimizer and memory, how it is made, and how a gradient is applied."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from kernels import Ops
+import kernels
+from kernels import CounterRng, Ops
 from kernels.types import Array
 
+from ..errors import UserError
 from ..layer import Layer, Note
 from ..optim import SCHEDULES, SGD, Adam, Optimizer, RMSprop, clip_weights
 from ..params import ParamSet
+from ..presets import Network
 from ..spectral_norm import SpectralNorm
 from .config import TrainConfig
 
@@ -95,6 +99,27 @@ class Player:
         if self.spectral_norm is not None:
             tensors |= {f"spectral_norm_{self.name}/{path}": a for path, a in self.spectral_norm.state.items()}
         return tensors
+
+
+def make_players(config: TrainConfig, networks: Mapping[str, Network], rng: CounterRng) -> dict[str, Player]:
+    """The players of a preset by name, each with its own rate; D may have its weights clipped or normalised too.
+
+    Each has operations with a workspace of their own, on the common stream of random numbers.
+
+    Raises:
+        UserError: there is no such backend here.
+    """
+    players = {}
+    for name, network in networks.items():
+        judges = name == "discriminator"
+        lr = (config.lr_d if judges else config.lr_g) or float(config.lr or 0)
+        clip, sn = (config.weight_clip or 0.0, config.weight_norm == "spectral") if judges else (0.0, False)
+        try:
+            ops = kernels.get_ops(config.backend, rng=rng)
+        except ValueError as error:
+            raise UserError(f"backend: {error}") from None
+        players[name] = Player(name, network.layer, network.in_shape, ops, config, lr, clip, sn)
+    return players
 
 
 def make_optimizer(config: TrainConfig, params: ParamSet, lr: float) -> Optimizer:

@@ -16,14 +16,14 @@ from ..errors import UserError
 from ..layer import Layer
 from ..optim import MovingAverage, Optimizer
 from ..params import ParamSet
-from ..presets import CODES, LABELS, NO_AUGMENT, Network, Options, fitted_networks, get_preset
+from ..presets import CODES, LABELS, NO_AUGMENT, Options, fitted_networks, get_preset
 from .adversarial import Adversarial
 from .algorithm import Algorithm, Batch, Outcome, Update
 from .autoencoding import AdversarialAutoencoder, PlainAutoencoder, VariationalAutoencoder
 from .captured import CapturedUpdates
 from .checkpoint import Checkpoint, check_matches, restore
 from .config import TrainConfig
-from .player import Player
+from .player import Player, make_players
 from .resident import MOST_STEPS, Resident, why_not
 from .sampler import Sampler
 from .stability import fittings
@@ -79,7 +79,7 @@ class Trainer(Sampler):
         options = Options(data_shape, config.latent_dim, config.width, config.norm, classes)
         networks = fitted_networks(preset, options, fittings(config))
         self._rng = CounterRng(config.seed)
-        players = {name: self._player(name, network) for name, network in networks.items()}
+        players = make_players(config, networks, self._rng)
         algorithm = ALGORITHMS[preset.algorithm](config, players)
         average = MovingAverage(players[algorithm.maker].params, config.ema) if config.ema else None
         told = {LABELS: classes, CODES: CATEGORIES}.get(preset.condition or "")
@@ -87,20 +87,6 @@ class Trainer(Sampler):
         self._captured = self._graphs() if config.capture else None
         self._resident: Resident | None = None
         self.steps_done = 0
-
-    def _player(self, name: str, network: Network) -> Player:
-        """A player with its own rate; a discriminator may have its weights clipped or normalised too."""
-        config, judges = self.config, name == "discriminator"
-        lr = (config.lr_d if judges else config.lr_g) or float(config.lr or 0)
-        clip, sn = (config.weight_clip or 0.0, config.weight_norm == "spectral") if judges else (0.0, False)
-        return Player(name, network.layer, network.in_shape, self._ops(), config, lr, clip, sn)
-
-    def _ops(self) -> kernels.Ops:
-        """Operations with a workspace of their own on the common stream of random numbers."""
-        try:
-            return kernels.get_ops(self.config.backend, rng=self._rng)
-        except ValueError as error:
-            raise UserError(f"backend: {error}") from None
 
     def _graphs(self) -> CapturedUpdates:
         """Room for captured updates, if the backend captures any."""
