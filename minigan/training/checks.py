@@ -1,7 +1,7 @@
 """What is wrong with a configuration: values out of range, and those that do not go with another.
 
-Each check raises UserError for the first such value, in one line with its name. Whether the data fit is for the networks
-to say, which are made next.
+Each check raises UserError for the first such value, in one line with its name. Whether the data fit is for the
+networks to say, which are made next.
 """
 
 import dataclasses
