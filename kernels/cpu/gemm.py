@@ -23,7 +23,7 @@ from ..types import Array
 from .epilogue import finish, place
 from .fork import fork
 from .jit import kernel, parallel_kernel
-from .microkernel import TILE_BYTES, TILE_ROWS, multiply_tile, tile_width
+from .microkernel import SHORT_ROWS, TILE_BYTES, TILE_ROWS, multiply_short_tile, multiply_tile, tile_width
 from .packing import PANEL_PAD, pack_column_rows, pack_columns, pack_row_columns, pack_rows
 from .vector import expect_read
 
@@ -51,9 +51,16 @@ def panels_per_item(depth: int) -> int:
     return max(1, min(4, GROUP_BYTES // max(depth * TILE_BYTES, 1)))
 
 
-def panels_of(m: int) -> int:
-    """Number of A panels."""
-    return (m + TILE_ROWS - 1) // TILE_ROWS
+def panels_of(m: int) -> tuple[int, int]:
+    """Number of A panels of TILE_ROWS rows, and of those of SHORT_ROWS that follow.
+
+    Short ones where that leaves no edge: 64 = 10*6 + 4, 128 = 20*6 + 2*4 rows. Else the last panel is not filled.
+    """
+    for short in range(TILE_ROWS // 2):
+        rest = m - short * SHORT_ROWS
+        if rest >= 0 and rest % TILE_ROWS == 0:
+            return rest // TILE_ROWS, short
+    return (m + TILE_ROWS - 1) // TILE_ROWS, 0
 
 
 @lru_cache(maxsize=1024)
@@ -61,10 +68,19 @@ def scratch_sizes(m: int, k: int, dtype: np.dtype) -> tuple[int, int]:
     """Numbers of scratch: for all A panels of one block, and for each thread a B panel and a micro-tile."""
     depth, width = block_depth(k), TILE_BYTES // dtype.itemsize
     group = panels_per_item(min(depth, k))
-    return panels_of(m) * (TILE_ROWS * depth + PANEL_PAD), (group * depth + TILE_ROWS) * width
+    return sum(panels_of(m)) * (TILE_ROWS * depth + PANEL_PAD), (group * depth + TILE_ROWS) * width
 
 
 _block_depth, _panels_per_item, _panels_of = kernel(block_depth), kernel(panels_per_item), kernel(panels_of)
+
+
+@kernel
+def rows_of_panel(panel: int, m: int) -> tuple[int, int]:
+    """First row and number of rows of an A panel."""
+    whole, _ = _panels_of(m)
+    if panel < whole:
+        return panel * TILE_ROWS, min(TILE_ROWS, m - panel * TILE_ROWS)
+    return whole * TILE_ROWS + (panel - whole) * SHORT_ROWS, SHORT_ROWS
 
 
 class Product(NamedTuple):
@@ -84,8 +100,7 @@ class Product(NamedTuple):
 @kernel
 def pack_a(panel: int, p: Product, a: Array, k0: int, depth: int, panels: Array) -> None:
     """Pack A panel number `panel` of the block [k0, k0 + depth)."""
-    row = panel * TILE_ROWS
-    rows = min(TILE_ROWS, p.m - row)
+    row, rows = rows_of_panel(panel, p.m)
     at = panel * (TILE_ROWS * depth + PANEL_PAD)
     if p.trans_a:
         pack_row_columns(a, k0 * p.lda + row, p.lda, rows, depth, panels, at)
@@ -122,7 +137,8 @@ def multiply_item(
 
     A tile that sticks out of y is computed in full behind the B panel, and what belongs to y copied from there.
     """
-    width, total, b_panels = tile_width(y), _panels_of(p.m), buffers[numba.get_thread_id()]
+    width, (whole, short), b_panels = tile_width(y), _panels_of(p.m), buffers[numba.get_thread_id()]
+    total = whole + short
     column, block = item // row_blocks * group, item % row_blocks
     end, edge = min(p.n, column + group), depth * group
     for q in range(column, end, width):
@@ -137,12 +153,13 @@ def multiply_item(
     for panel in range(first, behind):
         if following:
             ask_for_rows(panel - first, behind - first, b, k0 * p.ldb + end, p.ldb, depth, following)
-        row, start = panel * TILE_ROWS, panel * (TILE_ROWS * depth + PANEL_PAD)
-        rows = min(TILE_ROWS, p.m - row)
+        (row, rows), start = rows_of_panel(panel, p.m), panel * (TILE_ROWS * depth + PANEL_PAD)
         for q in range(column, end, width):
             at, columns, target = (q - column) * depth, min(width, end - q), row * p.n + q
             if rows == TILE_ROWS and columns == width:
                 multiply_tile(depth, panels, start, TILE_ROWS, b_panels, at, width, y, target, p.n, add)
+            elif rows == SHORT_ROWS and columns == width:
+                multiply_short_tile(depth, panels, start, TILE_ROWS, b_panels, at, width, y, target, p.n, add)
             else:
                 multiply_tile(depth, panels, start, TILE_ROWS, b_panels, at, width, b_panels, edge, width, False)
                 for i in range(rows):
@@ -156,10 +173,10 @@ def multiply_item(
 def matmul(p: Product, a: Array, b: Array, bias: Array, y: Array, panels: Array, buffers: Array) -> None:
     """The product, with scratch of `scratch_sizes`: all A panels of a block, and a row of `buffers` for each thread."""
     block = _block_depth(p.k)
-    group = _panels_per_item(min(block, p.k)) * tile_width(y)
+    group, (whole, short) = _panels_per_item(min(block, p.k)) * tile_width(y), _panels_of(p.m)
     columns = (p.n + group - 1) // group
     row_blocks = 1 if columns >= FEW_ITEMS else max(1, min(p.m // ROWS_PER_ITEM, FEW_ITEMS // max(columns, 1)))
     for k0 in range(0, max(p.k, 1), block):
         depth = min(block, p.k - k0)
-        fork(pack_a, _panels_of(p.m), (p, a, k0, depth, panels))
+        fork(pack_a, whole + short, (p, a, k0, depth, panels))
         fork(multiply_item, columns * row_blocks, (p, group, row_blocks, panels, b, k0, depth, buffers, bias, y))

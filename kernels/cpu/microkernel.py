@@ -40,6 +40,10 @@ TILE_ROWS = TARGET.tile_rows
 TILE_VECTORS = TARGET.tile_vectors
 TILE_BYTES = TARGET.tile_bytes
 
+SHORT_ROWS = 4
+"""Rows of a short micro-tile, for what is left of a batch: a power of two is no multiple of 6 or 12 rows. The last tile
+of 64 rows takes two thirds of the time, and needs no edge."""
+
 _INT64 = ir.IntType(64)
 
 
@@ -52,16 +56,16 @@ def tile_width(array: Array) -> int:
 class _Tile:
     """A micro-tile of C in registers: R x V accumulators."""
 
-    def __init__(self, emit: Emitter, c: ir.Value, row_stride: ir.Value) -> None:
+    def __init__(self, emit: Emitter, c: ir.Value, row_stride: ir.Value, rows: int) -> None:
         self.emit = emit
-        self.rows = [emit.offset(c, emit.builder.mul(row_stride, _INT64(i))) for i in range(TILE_ROWS)]
+        self.rows = [emit.offset(c, emit.builder.mul(row_stride, _INT64(i))) for i in range(rows)]
         last = TILE_VECTORS * emit.lanes - 1
         for row in self.rows:
             emit.prefetch(row, write=True)
             emit.prefetch(emit.offset(row, last), write=True)
         # Stack slots that nobody takes the address of: LLVM turns them into registers.
         self.slots = [
-            [cgutils.alloca_once(emit.builder, emit.vector) for _ in range(TILE_VECTORS)] for _ in range(TILE_ROWS)
+            [cgutils.alloca_once(emit.builder, emit.vector) for _ in range(TILE_VECTORS)] for _ in range(rows)
         ]
         for slots in self.slots:
             for slot in slots:
@@ -92,134 +96,142 @@ class _Tile:
                 self.emit.store(combine(self.emit.builder.load(slot), address), address)
 
 
-@intrinsic
-def multiply_panels(
-    typing: Any,
-    k: Any,
-    a: Any,
-    a_start: Any,
-    lda: Any,
-    b: Any,
-    b_start: Any,
-    ldb: Any,
-    c: Any,
-    c_start: Any,
-    ldc: Any,
-    add: Any,
-) -> Any:
-    """C (R, W) (+)= A (k, R)^T B (k, W); `add` says whether to add to C or to overwrite it.
+def panels_product(tile_rows: int) -> tuple[Any, Callable[..., None]]:
+    """Make `multiply_panels` for micro-tiles of that many rows, and its twin."""
 
-    lda, ldb are the distances from one step to the next: R and W where A and B are packed panels.
-    """
-    integer = types.intp
-    signature = types.void(integer, a, integer, integer, b, integer, integer, c, integer, integer, types.boolean)
+    @intrinsic
+    def multiply_panels(
+        typing: Any,
+        k: Any,
+        a: Any,
+        a_start: Any,
+        lda: Any,
+        b: Any,
+        b_start: Any,
+        ldb: Any,
+        c: Any,
+        c_start: Any,
+        ldc: Any,
+        add: Any,
+    ) -> Any:
+        """C (R, W) (+)= A (k, R)^T B (k, W); `add` says whether to add to C or to overwrite it.
 
-    def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
-        k_, a_, a_start_, lda_, b_, b_start_, ldb_, c_, c_start_, ldc_, add_ = arguments
-        emit = Emitter(context, builder, a.dtype)
-        tile = _Tile(emit, emit.pointer(c, c_, c_start_), ldc_)
-        panel_a, panel_b = emit.pointer(a, a_, a_start_), emit.pointer(b, b_, b_start_)
-        with cgutils.for_range(builder, k_) as loop:
-            step_a = emit.offset(panel_a, builder.mul(loop.index, lda_))
-            step_b = emit.offset(panel_b, builder.mul(loop.index, ldb_))
-            tile.rank_one([emit.offset(step_a, i) for i in range(TILE_ROWS)], step_b)
-        tile.write(add_)
-        return context.get_dummy_value()
+        lda, ldb are the distances from one step to the next: R and W where A and B are packed panels.
+        """
+        integer = types.intp
+        signature = types.void(integer, a, integer, integer, b, integer, integer, c, integer, integer, types.boolean)
 
-    return signature, codegen
+        def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
+            k_, a_, a_start_, lda_, b_, b_start_, ldb_, c_, c_start_, ldc_, add_ = arguments
+            emit = Emitter(context, builder, a.dtype)
+            tile = _Tile(emit, emit.pointer(c, c_, c_start_), ldc_, tile_rows)
+            panel_a, panel_b = emit.pointer(a, a_, a_start_), emit.pointer(b, b_, b_start_)
+            with cgutils.for_range(builder, k_) as loop:
+                step_a = emit.offset(panel_a, builder.mul(loop.index, lda_))
+                step_b = emit.offset(panel_b, builder.mul(loop.index, ldb_))
+                tile.rank_one([emit.offset(step_a, i) for i in range(tile_rows)], step_b)
+            tile.write(add_)
+            return context.get_dummy_value()
 
+        return signature, codegen
 
-@intrinsic
-def multiply_rows(
-    typing: Any,
-    segments: Any,
-    length: Any,
-    a: Any,
-    a_start: Any,
-    rows: Any,
-    first_row: Any,
-    segment_stride: Any,
-    b: Any,
-    b_start: Any,
-    c: Any,
-    c_start: Any,
-    ldc: Any,
-    add: Any,
-) -> Any:
-    """As multiply_panels, with row i of A at a_start + rows[first_row + i], in segments of `length` numbers.
+    def twin(
+        k: int,
+        a: Array,
+        a_start: int,
+        lda: int,
+        b: Array,
+        b_start: int,
+        ldb: int,
+        c: Array,
+        c_start: int,
+        ldc: int,
+        add: bool,
+    ) -> None:
+        width = TILE_BYTES // c.itemsize
+        tile = np.zeros((tile_rows, width), c.dtype)
+        for p in range(k):
+            column_a, row_b = a[a_start + p * lda :][:tile_rows], b[b_start + p * ldb :][:width]
+            tile += column_a[:, None] * row_b
+        _write_twin(tile, c, c_start, ldc, add)
 
-    Segment s of a row begins s*segment_stride numbers behind its first; B panel (segments*length, W) runs on.
-    """
-    integer = types.intp
-    signature = types.void(
-        integer, integer, a, integer, rows, integer, integer, b, integer, c, integer, integer, types.boolean
-    )
-
-    def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
-        segments_, length_, a_, a_start_, rows_, first_, stride_, b_, b_start_, c_, c_start_, ldc_, add_ = arguments
-        emit = Emitter(context, builder, a.dtype)
-        tile = _Tile(emit, emit.pointer(c, c_, c_start_), ldc_)
-        image, panel_b = emit.pointer(a, a_, a_start_), emit.pointer(b, b_, b_start_)
-        table = emit.pointer(rows, rows_, first_)
-        row = [emit.offset(image, builder.load(emit.offset(table, i))) for i in range(TILE_ROWS)]
-        width = TILE_VECTORS * emit.lanes
-        with cgutils.for_range(builder, segments_) as outer:
-            along = builder.mul(outer.index, stride_)
-            segment = [emit.offset(address, along) for address in row]
-            segment_b = emit.offset(panel_b, builder.mul(builder.mul(outer.index, length_), _INT64(width)))
-            with cgutils.for_range(builder, length_) as loop:
-                step_b = emit.offset(segment_b, builder.mul(loop.index, _INT64(width)))
-                tile.rank_one([emit.offset(address, loop.index) for address in segment], step_b)
-        tile.write(add_)
-        return context.get_dummy_value()
-
-    return signature, codegen
+    return multiply_panels, twin
 
 
-def _multiply_panels_twin(
-    k: int,
-    a: Array,
-    a_start: int,
-    lda: int,
-    b: Array,
-    b_start: int,
-    ldb: int,
-    c: Array,
-    c_start: int,
-    ldc: int,
-    add: bool,
-) -> None:
-    width = TILE_BYTES // c.itemsize
-    tile = np.zeros((TILE_ROWS, width), c.dtype)
-    for p in range(k):
-        column_a, row_b = a[a_start + p * lda :][:TILE_ROWS], b[b_start + p * ldb :][:width]
-        tile += column_a[:, None] * row_b
-    _write_twin(tile, c, c_start, ldc, add)
+def rows_product(tile_rows: int) -> tuple[Any, Callable[..., None]]:
+    """Make `multiply_rows` for micro-tiles of that many rows, and its twin."""
 
+    @intrinsic
+    def multiply_rows(
+        typing: Any,
+        segments: Any,
+        length: Any,
+        a: Any,
+        a_start: Any,
+        rows: Any,
+        first_row: Any,
+        segment_stride: Any,
+        b: Any,
+        b_start: Any,
+        c: Any,
+        c_start: Any,
+        ldc: Any,
+        add: Any,
+    ) -> Any:
+        """As multiply_panels, with row i of A at a_start + rows[first_row + i], in segments of `length` numbers.
 
-def _multiply_rows_twin(
-    segments: int,
-    length: int,
-    a: Array,
-    a_start: int,
-    rows: Array,
-    first_row: int,
-    segment_stride: int,
-    b: Array,
-    b_start: int,
-    c: Array,
-    c_start: int,
-    ldc: int,
-    add: bool,
-) -> None:
-    width = TILE_BYTES // c.itemsize
-    tile = np.zeros((TILE_ROWS, width), c.dtype)
-    for s in range(segments):
-        panel_b = b[b_start + s * length * width :][: length * width].reshape(length, width)
-        for i in range(TILE_ROWS):
-            start = a_start + rows[first_row + i] + s * segment_stride
-            tile[i] += a[start : start + length] @ panel_b
-    _write_twin(tile, c, c_start, ldc, add)
+        Segment s of a row begins s*segment_stride numbers behind its first; B panel (segments*length, W) runs on.
+        """
+        integer = types.intp
+        signature = types.void(
+            integer, integer, a, integer, rows, integer, integer, b, integer, c, integer, integer, types.boolean
+        )
+
+        def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
+            segments_, length_, a_, a_start_, rows_, first_, stride_, b_, b_start_, c_, c_start_, ldc_, add_ = arguments
+            emit = Emitter(context, builder, a.dtype)
+            tile = _Tile(emit, emit.pointer(c, c_, c_start_), ldc_, tile_rows)
+            image, panel_b = emit.pointer(a, a_, a_start_), emit.pointer(b, b_, b_start_)
+            table = emit.pointer(rows, rows_, first_)
+            row = [emit.offset(image, builder.load(emit.offset(table, i))) for i in range(tile_rows)]
+            width = TILE_VECTORS * emit.lanes
+            with cgutils.for_range(builder, segments_) as outer:
+                along = builder.mul(outer.index, stride_)
+                segment = [emit.offset(address, along) for address in row]
+                segment_b = emit.offset(panel_b, builder.mul(builder.mul(outer.index, length_), _INT64(width)))
+                with cgutils.for_range(builder, length_) as loop:
+                    step_b = emit.offset(segment_b, builder.mul(loop.index, _INT64(width)))
+                    tile.rank_one([emit.offset(address, loop.index) for address in segment], step_b)
+            tile.write(add_)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    def twin(
+        segments: int,
+        length: int,
+        a: Array,
+        a_start: int,
+        rows: Array,
+        first_row: int,
+        segment_stride: int,
+        b: Array,
+        b_start: int,
+        c: Array,
+        c_start: int,
+        ldc: int,
+        add: bool,
+    ) -> None:
+        width = TILE_BYTES // c.itemsize
+        tile = np.zeros((tile_rows, width), c.dtype)
+        for s in range(segments):
+            panel_b = b[b_start + s * length * width :][: length * width].reshape(length, width)
+            for i in range(tile_rows):
+                start = a_start + rows[first_row + i] + s * segment_stride
+                tile[i] += a[start : start + length] @ panel_b
+        _write_twin(tile, c, c_start, ldc, add)
+
+    return multiply_rows, twin
 
 
 def _write_twin(tile: Array, c: Array, c_start: int, ldc: int, add: bool) -> None:
@@ -228,8 +240,9 @@ def _write_twin(tile: Array, c: Array, c_start: int, ldc: int, add: bool) -> Non
         target[...] = target + row if add else row
 
 
-if numba.config.DISABLE_JIT:
-    multiply_panels, multiply_rows = _multiply_panels_twin, _multiply_rows_twin
+_DEBUGGING = int(numba.config.DISABLE_JIT)
+multiply_panels, multiply_short_panels = (panels_product(rows)[_DEBUGGING] for rows in (TILE_ROWS, SHORT_ROWS))
+multiply_rows, multiply_short_rows = (rows_product(rows)[_DEBUGGING] for rows in (TILE_ROWS, SHORT_ROWS))
 
 
 @kernel
@@ -248,3 +261,21 @@ def multiply_tile(
 ) -> None:
     """`multiply_panels` as a function: compiled once, whatever the number of places that call it."""
     multiply_panels(k, a, a_start, lda, b, b_start, ldb, c, c_start, ldc, add)
+
+
+@kernel
+def multiply_short_tile(
+    k: int,
+    a: Array,
+    a_start: int,
+    lda: int,
+    b: Array,
+    b_start: int,
+    ldb: int,
+    c: Array,
+    c_start: int,
+    ldc: int,
+    add: bool,
+) -> None:
+    """`multiply_short_panels` as a function."""
+    multiply_short_panels(k, a, a_start, lda, b, b_start, ldb, c, c_start, ldc, add)

@@ -5,12 +5,13 @@
 
 A transposed operand differs in the packing alone. Where the long axis of a panel runs along the memory of the operand,
 the numbers are transposed in registers, L x L at a time (L numbers a vector). Rows and columns that the matrix lacks
-are filled with zeros, so the micro-kernel knows no edges. Starts and strides count numbers, not bytes.
+are filled with zeros, so the micro-kernel knows no edges; but of a panel of SHORT_ROWS rows the short one reads no
+others. Starts and strides count numbers, not bytes.
 """
 
 from ..types import Array
 from .jit import kernel
-from .microkernel import TILE_ROWS, tile_width
+from .microkernel import SHORT_ROWS, TILE_ROWS, tile_width
 from .target import TARGET
 from .vector import clear_run, copy_run, transpose_of
 
@@ -21,6 +22,7 @@ PANEL_PAD = 64
 
 _transpose_square = transpose_of(VECTOR_BYTES)
 _transpose_tile_rows = transpose_of(TILE_ROWS)
+_transpose_short_rows = transpose_of(SHORT_ROWS)
 
 
 @kernel
@@ -33,7 +35,12 @@ def pack_rows(source: Array, start: int, stride: int, rows: int, k: int, panel: 
         for p in range(0, packed, lanes):
             for i in range(0, TILE_ROWS, lanes):
                 _transpose_tile_rows(source, start + i * stride + p, stride, panel, at + p * TILE_ROWS + i, TILE_ROWS)
-    if rows < TILE_ROWS:
+    elif rows == SHORT_ROWS:
+        packed = k // lanes * lanes
+        for p in range(0, packed, lanes):
+            for i in range(0, SHORT_ROWS, lanes):
+                _transpose_short_rows(source, start + i * stride + p, stride, panel, at + p * TILE_ROWS + i, TILE_ROWS)
+    elif rows < TILE_ROWS:
         clear_run(panel, at, k * TILE_ROWS)
     for i in range(rows):
         for p in range(packed, k):
@@ -46,6 +53,9 @@ def pack_row_columns(source: Array, start: int, stride: int, rows: int, k: int, 
     if rows == TILE_ROWS:
         for p in range(k):
             copy_run(source, start + p * stride, panel, at + p * TILE_ROWS, TILE_ROWS)
+    elif rows == SHORT_ROWS:
+        for p in range(k):
+            copy_run(source, start + p * stride, panel, at + p * TILE_ROWS, SHORT_ROWS)
     else:
         clear_run(panel, at, k * TILE_ROWS)
         for p in range(k):

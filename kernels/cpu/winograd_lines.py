@@ -16,7 +16,7 @@ import numba
 
 from ..types import Array
 from .jit import kernel
-from .microkernel import TILE_ROWS, multiply_panels, multiply_rows, tile_width
+from .microkernel import SHORT_ROWS, TILE_ROWS, multiply_panels, multiply_rows, multiply_short_rows, tile_width
 from .small_matrix import apply_matrix
 from .vector import copy_run
 from .winograd_plan import AT, GT, M_H, MOST_TILES, N_H, TILES, X_AT, Z_AT, B, Plan
@@ -56,9 +56,14 @@ def multiply_point(
     rows: int, k: int, a: Array, at: int, table: Array, panel: Array, products: Array, product: int
 ) -> None:
     """products (rows in whole tiles, W), from `product` on, = a (rows, k), from `at` on, times the panel (k, W)."""
-    run = tile_width(a)
-    for r in range(0, whole_tiles(rows), TILE_ROWS):
-        multiply_rows(1, k, a, at, table, r, 0, panel, 0, products, product + r * run, run, False)
+    run, r = tile_width(a), 0
+    while r < rows:
+        if rows - r > SHORT_ROWS:
+            multiply_rows(1, k, a, at, table, r, 0, panel, 0, products, product + r * run, run, False)
+            r += TILE_ROWS
+        else:
+            multiply_short_rows(1, k, a, at, table, r, 0, panel, 0, products, product + r * run, run, False)
+            r += SHORT_ROWS
 
 
 @kernel

@@ -11,7 +11,7 @@ from test_products import OPTIONS, Integers, assert_exact
 from kernels import activation
 from kernels.activations import FORMULAS
 from kernels.cpu import NumbaOps, gemm, gemv
-from kernels.cpu.microkernel import TILE_BYTES, TILE_ROWS
+from kernels.cpu.microkernel import SHORT_ROWS, TILE_BYTES, TILE_ROWS
 
 COLUMNS = TILE_BYTES // 4
 SIZES = {
@@ -65,6 +65,27 @@ def test_every_pair_of_edges(ops: NumbaOps, one: str, other: str, trans_a: bool,
 def test_tall_and_narrow_which_splits_the_rows_too(ops: NumbaOps, trans_a: bool, trans_b: bool):
     for blocks in (1, 2, 3):
         check(ops, blocks * gemm.ROWS_PER_ITEM + 1, 3, 11, trans_a, trans_b)
+
+
+@pytest.mark.parametrize(("trans_a", "trans_b"), OPTIONS)
+def test_batches_that_short_tiles_complete(ops: NumbaOps, trans_a: bool, trans_b: bool):
+    for m in (SHORT_ROWS, 2 * SHORT_ROWS, TILE_ROWS + SHORT_ROWS, 2 * TILE_ROWS + 2 * SHORT_ROWS, 64, 128):
+        for n in (COLUMNS, COLUMNS + 3):
+            check(ops, m, n, 21, trans_a, trans_b)
+
+
+@given(m=st.integers(0, 5000))
+def test_panels_hold_every_row_once(m: int):
+    whole, short = gemm.panels_of(m)
+    rows = [row for panel in range(whole + short) for row in _rows(panel, m)]
+    assert rows == list(range(m))
+    assert short < TILE_ROWS / 2
+    assert m % 64 or m == 0 or whole * TILE_ROWS + short * SHORT_ROWS == m  # the batches that people take
+
+
+def _rows(panel: int, m: int) -> range:
+    first, count = gemm.rows_of_panel(panel, m)
+    return range(first, first + count)
 
 
 @pytest.mark.parametrize("trans_b", [False, True])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kernels.cpu import microkernel
-from kernels.cpu.microkernel import TILE_BYTES, TILE_ROWS
+from kernels.cpu.microkernel import SHORT_ROWS, TILE_BYTES, TILE_ROWS
 from kernels.cpu.target import TARGET
 
 START, GAP = 5, 3
@@ -25,17 +25,19 @@ def lines(count: int, length: int, stride: int, dtype: np.dtype) -> np.ndarray:
     return array
 
 
-def assert_same(own: Callable[..., None], twin: Callable[..., None], *before: object, dtype: np.dtype) -> None:
+def assert_same(
+    own: Callable[..., None], twin: Callable[..., None], *before: object, dtype: np.dtype, rows: int
+) -> None:
     """Both on the same C, overwritten (where it is NaN) and added to; what lies around the tile stays NaN."""
     width = width_of(dtype)
     for ldc in (width, width + GAP):
         for add in (False, True):
-            c = lines(TILE_ROWS, width if add else 0, ldc, dtype)
+            c = lines(rows, width if add else 0, ldc, dtype)
             expected = c.copy()
             own(*before, c, START, ldc, add)
             twin(*before, expected, START, ldc, add)
             np.testing.assert_array_equal(c, expected)
-            assert np.isfinite(c).sum() == TILE_ROWS * width
+            assert np.isfinite(c).sum() == rows * width
 
 
 def test_the_tile_is_as_wide_as_it_says(dtype: np.dtype):
@@ -44,15 +46,19 @@ def test_the_tile_is_as_wide_as_it_says(dtype: np.dtype):
     assert width % (TARGET.vector_bytes // dtype.itemsize) == 0
 
 
+TILES = {TILE_ROWS: microkernel.multiply_tile, SHORT_ROWS: microkernel.multiply_short_tile}
+
+
 @pytest.mark.parametrize("k", [0, 1, 2, 3, 4, 5, 31, 64])
 @pytest.mark.parametrize("gap", [0, GAP])
-def test_multiply_panels(dtype: np.dtype, k: int, gap: int):
+@pytest.mark.parametrize("rows", TILES)
+def test_multiply_panels(dtype: np.dtype, k: int, gap: int, rows: int):
     """Packed panels (gap 0) and rows of larger matrices."""
     width = width_of(dtype)
-    lda, ldb = TILE_ROWS + gap, width + gap
-    a, b = lines(k, TILE_ROWS, lda, dtype), lines(k, width, ldb, dtype)
-    operands = k, a, START, lda, b, START, ldb
-    assert_same(microkernel.multiply_tile, microkernel._multiply_panels_twin, *operands, dtype=dtype)
+    lda, ldb = rows + gap, width + gap
+    a, b = lines(k, rows, lda, dtype), lines(k, width, ldb, dtype)
+    _, twin = microkernel.panels_product(rows)
+    assert_same(TILES[rows], twin, k, a, START, lda, b, START, ldb, dtype=dtype, rows=rows)
 
 
 @numba.njit
@@ -60,14 +66,21 @@ def multiply_rows(segments, length, a, a_start, rows, first, stride, b, b_start,
     microkernel.multiply_rows(segments, length, a, a_start, rows, first, stride, b, b_start, c, c_start, ldc, add)
 
 
+@numba.njit
+def multiply_short_rows(segments, length, a, a_start, rows, first, stride, b, b_start, c, c_start, ldc, add):
+    microkernel.multiply_short_rows(segments, length, a, a_start, rows, first, stride, b, b_start, c, c_start, ldc, add)
+
+
 @pytest.mark.parametrize("segments", [0, 1, 3])
 @pytest.mark.parametrize("length", [0, 1, 2, 5, 16])
-def test_multiply_rows(dtype: np.dtype, segments: int, length: int):
+@pytest.mark.parametrize(("rows", "own"), [(TILE_ROWS, multiply_rows), (SHORT_ROWS, multiply_short_rows)])
+def test_multiply_rows(dtype: np.dtype, segments: int, length: int, rows: int, own: Callable[..., None]):
     """Rows in any order that overlap as those of patches do; a part of a table of rows."""
     segment_stride = length + GAP
     places = np.random.default_rng(0).permutation(2 * TILE_ROWS)
     image = lines(1, segments * segment_stride + places.size, segments * segment_stride + places.size, dtype)
-    table = np.concatenate([[1 << 40], places[:TILE_ROWS], [-(1 << 40)]])
+    table = np.concatenate([[1 << 40], places[:rows], [-(1 << 40)]])
     b = lines(segments * length, width_of(dtype), width_of(dtype), dtype)
+    _, twin = microkernel.rows_product(rows)
     operands = segments, length, image, START, table, 1, segment_stride, b, START
-    assert_same(multiply_rows, microkernel._multiply_rows_twin, *operands, dtype=dtype)
+    assert_same(own, twin, *operands, dtype=dtype, rows=rows)

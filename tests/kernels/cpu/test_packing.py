@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kernels.cpu import packing
-from kernels.cpu.microkernel import TILE_BYTES, TILE_ROWS
+from kernels.cpu.microkernel import SHORT_ROWS, TILE_BYTES, TILE_ROWS
 from kernels.cpu.target import TARGET
 
 START, AT, GAP = 3, 5, 4
@@ -25,13 +25,14 @@ def check(pack: Callable[..., None], across: bool, wide: int, count: int, k: int
     pack(source, START, stride, *counts, panel, AT)
     packed = panel[AT : AT + k * wide].reshape(k, wide)
     np.testing.assert_array_equal(packed[:, :count], block.T if across else block)
-    np.testing.assert_array_equal(packed[:, count:], 0)
+    if count != SHORT_ROWS or wide != TILE_ROWS:  # of a short panel nothing else is read
+        np.testing.assert_array_equal(packed[:, count:], 0)
     assert np.isnan(panel[:AT]).all()
     assert np.isnan(panel[AT + k * wide + room :]).all()
 
 
 @pytest.mark.parametrize("k", DEPTHS)
-@pytest.mark.parametrize("missing", [0, 1, TILE_ROWS - 1])
+@pytest.mark.parametrize("missing", [0, 1, TILE_ROWS - SHORT_ROWS, TILE_ROWS - 1])
 def test_a_panels(dtype: np.dtype, missing: int, k: int):
     rows = TILE_ROWS - missing
     check(packing.pack_rows, True, TILE_ROWS, rows, k, packing.PANEL_PAD, dtype)
