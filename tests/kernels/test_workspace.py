@@ -45,6 +45,29 @@ def test_the_same_step_gets_the_same_addresses_and_no_new_memory(requests: list)
     assert workspace.nbytes == held
 
 
+def test_the_same_request_at_the_same_place_gets_the_same_array():
+    workspace = Workspace()
+    first, second = workspace.empty((4,), F4), workspace.empty((4,), F4)
+    workspace.reset()
+    assert workspace.empty((4,), F4) is first
+    assert workspace.empty((4,), F4) is second
+    workspace.reset()
+    assert workspace.empty((2, 2), F4).shape == (2, 2)
+    assert workspace.empty((4,), I4).dtype == I4
+
+
+def test_no_more_arrays_are_kept_than_a_step_needs(monkeypatch: pytest.MonkeyPatch):
+    """Those that were forgotten are made again, at the same addresses and without new memory."""
+    monkeypatch.setattr("kernels.workspace.MOST_SERVED", 3)
+    workspace, requests = Workspace(), [((n,), F4) for n in range(10)]
+    first = addresses(workspace, requests)
+    workspace.freeze()
+    for _ in range(2):
+        workspace.reset()
+        assert addresses(workspace, requests) == first
+        assert len(workspace._served) <= 3
+
+
 @given(before=REQUESTS, inside=REQUESTS, after=REQUESTS)
 def test_scratch_is_given_back(before: list, inside: list, after: list):
     """What follows a scratch block lies where it would lie without the block, as long as nothing had to grow."""
