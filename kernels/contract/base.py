@@ -114,17 +114,17 @@ class OpsBase:
 
     def check_float(self, op: str, **arrays: Array | None) -> None:
         """Raise unless every given array has the backend's dtype and is C-contiguous."""
+        kind, dtype = self.xp.ndarray, self.dtype
         for name, a in arrays.items():
-            if a is None:
-                continue
-            if not isinstance(a, self.xp.ndarray):
+            if isinstance(a, kind):
+                if a.dtype != dtype:
+                    raise TypeError(f"{op}: {name} is {a.dtype} {a.shape}, this backend computes in {dtype}")
+                if not a.flags.c_contiguous:
+                    raise ValueError(
+                        f"{op}: {name} {a.shape} is not C-contiguous (strides {a.strides}); pass a contiguous copy"
+                    )
+            elif a is not None:
                 raise TypeError(f"{op}: {name} is {self._described(a)}")
-            if a.dtype != self.dtype:
-                raise TypeError(f"{op}: {name} is {a.dtype} {a.shape}, this backend computes in {self.dtype}")
-            if not a.flags.c_contiguous:
-                raise ValueError(
-                    f"{op}: {name} {a.shape} is not C-contiguous (strides {a.strides}); pass a contiguous copy"
-                )
 
     def output(self, op: str, shape: Shape, out: Array | None, *inputs: Array | None) -> Array:
         """Return `out` after checking its shape and that it overlaps no input; a workspace buffer when None."""

@@ -153,21 +153,17 @@ class ElementwiseOps(OpsBase):
 
     def concat(self, arrays: Sequence[Array], axis: int) -> Array:
         """Join arrays along `axis`; all other axes must agree."""
-        for i, a in enumerate(arrays):
-            self.check_float("concat", **{f"array {i}": a})
+        self.check_float("concat", **{f"array {i}": a for i, a in enumerate(arrays)})
         if not arrays:
             raise ValueError("concat: expected at least one array")
         first = arrays[0].shape
         axis = axis % len(first)
+        before, behind = first[:axis], first[axis + 1 :]
         for a in arrays:
-            agree = a.ndim == len(first) and (*a.shape[:axis], *a.shape[axis + 1 :]) == (
-                *first[:axis],
-                *first[axis + 1 :],
-            )
-            if not agree:
+            if a.ndim != len(first) or a.shape[:axis] != before or a.shape[axis + 1 :] != behind:
                 raise ValueError(f"concat: {a.shape} and {first} differ on an axis other than {axis}")
         self.calls["concat"] += 1
-        y = self.empty((*first[:axis], sum(a.shape[axis] for a in arrays), *first[axis + 1 :]))
+        y = self.empty((*before, sum(a.shape[axis] for a in arrays), *behind))
         self._concat(arrays, axis, y)
         return y
 

@@ -170,8 +170,28 @@ def multiply_item(
 
 
 @parallel_kernel
-def matmul(p: Product, a: Array, b: Array, bias: Array, y: Array, panels: Array, buffers: Array) -> None:
-    """The product, with scratch of `scratch_sizes`: all A panels of a block, and a row of `buffers` for each thread."""
+def matmul(
+    m: int,
+    n: int,
+    k: int,
+    lda: int,
+    ldb: int,
+    trans_a: bool,
+    trans_b: bool,
+    accumulate: bool,
+    slope: float,
+    a: Array,
+    b: Array,
+    bias: Array,
+    y: Array,
+    panels: Array,
+    buffers: Array,
+) -> None:
+    """A `Product`, with scratch of `scratch_sizes`: all A panels of a block, and a row of `buffers` for each thread.
+
+    Its fields come one by one: Numba takes a microsecond to unpack a named tuple that comes from Python.
+    """
+    p = Product(m, n, k, lda, ldb, trans_a, trans_b, accumulate, slope)
     block = _block_depth(p.k)
     group, (whole, short) = _panels_per_item(min(block, p.k)) * tile_width(y), _panels_of(p.m)
     columns = (p.n + group - 1) // group

@@ -47,8 +47,9 @@ def scratch_sizes(sampling: Sampling, dtype: np.dtype) -> tuple[int, int]:
 
 
 @kernel
-def _pad_image(n: int, x: Array, height: int, width: int, pads: Array, padded: Array) -> None:
-    top, bottom, left, right = pads[0], pads[1], pads[2], pads[3]
+def _pad_image(
+    n: int, x: Array, height: int, width: int, top: int, bottom: int, left: int, right: int, padded: Array
+) -> None:
     row = left + width + right
     at = n * (top + height + bottom) * row
     clear_run(padded, at, top * row)
@@ -61,10 +62,10 @@ def _pad_image(n: int, x: Array, height: int, width: int, pads: Array, padded: A
 
 
 @parallel_kernel
-def pad_image(x: Array, height: int, width: int, pads: Array, padded: Array) -> None:
-    """x (N, H, W*C) flat into the middle of `padded`, with zeros around: pads = (top, bottom, left*C, right*C)."""
-    image = (pads[0] + height + pads[1]) * (pads[2] + width + pads[3])
-    fork(_pad_image, padded.size // max(image, 1), (x, height, width, pads, padded))
+def pad_image(x: Array, height: int, width: int, top: int, bottom: int, left: int, right: int, padded: Array) -> None:
+    """x (N, H, W*C) flat into the middle of `padded`, with zeros around: `left` and `right` count pixels times C."""
+    image = (top + height + bottom) * (left + width + right)
+    fork(_pad_image, padded.size // max(image, 1), (x, height, width, top, bottom, left, right, padded))
 
 
 @kernel

@@ -8,6 +8,7 @@
 The last line may be shorter. Everything follows from the shape, nothing from the number of threads.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..types import Array
@@ -48,6 +49,7 @@ def line_length(rows: int, channels: int) -> int:
     return channels * max(1, min(LINE // channels, rows))
 
 
+@lru_cache(maxsize=1024)
 def tiles_of(rows: int, channels: int) -> Tiles:
     """How (rows, channels) is cut."""
     length = line_length(rows, channels)

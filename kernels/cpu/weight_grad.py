@@ -10,6 +10,7 @@ patches are cut into chunks; each chunk has its own partial dw, and these are ad
 Floor: 2 M K O FLOPs; the image, dy and dw once each.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numba
@@ -48,11 +49,13 @@ class Panels(NamedTuple):
     row: int
 
 
+@lru_cache(maxsize=1024)
 def packs(sampling: Sampling, dtype: np.dtype) -> bool:
     """Whether dy is packed: not where one block of rows reads it once, and its rows are made of whole panels."""
     return partition(sampling).row_blocks > 1 or sampling.columns % (TILE_BYTES // dtype.itemsize) > 0
 
 
+@lru_cache(maxsize=1024)
 def panels_of(sampling: Sampling, dtype: np.dtype) -> Panels:
     """The B panels of dy (M, O), packed or as it stands."""
     width = TILE_BYTES // dtype.itemsize
@@ -61,6 +64,7 @@ def panels_of(sampling: Sampling, dtype: np.dtype) -> Panels:
     return Panels(width, sampling.columns)
 
 
+@lru_cache(maxsize=1024)
 def partition(sampling: Sampling) -> Partition:
     """The division of a weight gradient; a function of its shape alone."""
     panels = -(-sampling.segments * sampling.length // TILE_ROWS)
@@ -80,6 +84,7 @@ class Scratch(NamedTuple):
     block: int
 
 
+@lru_cache(maxsize=1024)
 def scratch_sizes(sampling: Sampling, dtype: np.dtype) -> Scratch:
     """What `weight_grad` needs."""
     width = TILE_BYTES // dtype.itemsize

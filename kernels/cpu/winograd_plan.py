@@ -231,6 +231,7 @@ def _tables(lengths: list[int], taps: int, dtype: np.dtype) -> Array:
     return table.reshape(LARGEST_TILE + 1, 6, ORDER * ORDER)
 
 
+@lru_cache(maxsize=1024)
 def applies(x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair, tile_width: int) -> bool:
     """Whether there is a plan: 2 or 3 taps a phase, at least 2 outputs an axis, channels in whole panels."""
     taps = [taps_of(kernel, step) for kernel, step in zip(w_shape[:2], stride, strict=True)]
@@ -244,6 +245,7 @@ def applies(x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair, tile_w
     )
 
 
+@lru_cache(maxsize=1024)
 def wins(x_shape: Shape, w_shape: Shape, dtype: np.dtype) -> bool:
     """Whether to take it: float32, where speed is wanted, and enough channels and images to pay for the transforms."""
     return dtype == np.float32 and min(w_shape[2:]) >= 32 and x_shape[0] >= 16

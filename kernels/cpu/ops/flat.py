@@ -3,7 +3,11 @@
 One type for each argument means one compiled version of each kernel and dtype.
 """
 
+import numpy as np
+
 from ...types import Array
+
+_NOTHING = {kind: np.empty(0, kind) for kind in map(np.dtype, (np.float32, np.float64))}
 
 
 def flat(a: Array) -> Array:
@@ -13,4 +17,4 @@ def flat(a: Array) -> Array:
 
 def flat_or_none(a: Array | None, like: Array) -> Array:
     """a as one row; no elements in place of None."""
-    return like.reshape(-1)[:0] if a is None else a.reshape(-1)
+    return _NOTHING[like.dtype] if a is None else a.reshape(-1)

@@ -1,10 +1,12 @@
 """Convolutions as implicit products on the backend's memory: the general case, for any kernel, stride and channels."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from ...activations import Activation
 from ...contract.base import OpsBase
-from ...types import Array, Pads, Pair
+from ...types import Array, Pads, Pair, Shape
 from .. import implicit_gemm, narrow, sampling, weight_grad
 from ..epilogue import fused
 from ..microkernel import TILE_ROWS
@@ -20,8 +22,7 @@ def conv2d(
     with ops.scratch():
         source = padded(ops, x, pads)
         panels = ops.empty((implicit_gemm.scratch_sizes(s, ops.dtype)[0],))
-        order = np.arange(w.shape[0] * w.shape[1])
-        implicit_gemm.pack_weights(flat(w), order, w.shape[2], s.columns, False, panels)
+        implicit_gemm.pack_weights(flat(w), _numbers(w.shape[0] * w.shape[1]), w.shape[2], s.columns, False, panels)
         _convolve(ops, s, source, panels, bias, act, y)
 
 
@@ -35,10 +36,9 @@ def input_grad(
     border = sampling.input_grad_pads(dy.shape, w.shape, dx.shape, stride, pads)
     with ops.scratch():
         source = padded(ops, dy, border)
-        for s, entries in sampling.input_grad(dy.shape, w.shape, dx.shape, stride, pads):
+        for s, order in _phases(dy.shape, w.shape, dx.shape, stride, pads):
             with ops.scratch():
                 panels = ops.empty((implicit_gemm.scratch_sizes(s, ops.dtype)[0],))
-                order = np.array([a * w.shape[1] + b for a, b in entries], np.int64)
                 implicit_gemm.pack_weights(flat(w), order, w.shape[3], s.columns, True, panels)
                 _convolve(ops, s, source, panels, bias, act, dx)
 
@@ -67,6 +67,21 @@ def weight_gradient(ops: OpsBase, x: Array, dy: Array, stride: Pair, pads: Pads,
         )
 
 
+@lru_cache(maxsize=256)
+def _phases(
+    dy_shape: Shape, w_shape: Shape, dx_shape: Shape, stride: Pair, pads: Pads
+) -> list[tuple[sampling.Sampling, Array]]:
+    """The phases of an input gradient, each with the numbers of the kernel entries that it uses."""
+    phases = sampling.input_grad(dy_shape, w_shape, dx_shape, stride, pads)
+    return [(s, np.array([a * w_shape[1] + b for a, b in entries], np.int64)) for s, entries in phases]
+
+
+@lru_cache(maxsize=256)
+def _numbers(count: int) -> Array:
+    """0..count-1, to be read only."""
+    return np.arange(count)
+
+
 def _input_grad_by_columns(
     ops: OpsBase, dy: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, dx: Array
 ) -> None:
@@ -74,7 +89,7 @@ def _input_grad_by_columns(
     packed, columns = narrow.scratch_sizes(windows[0] * windows[1], kh * kw * c, o, ops.dtype)
     with ops.scratch():
         panels = ops.empty((packed,))
-        implicit_gemm.pack_weights(flat(w), np.arange(1), o, kh * kw * c, True, panels)
+        implicit_gemm.pack_weights(flat(w), _numbers(1), o, kh * kw * c, True, panels)
         narrow.input_grad(
             flat(dy),
             windows,

@@ -1,8 +1,5 @@
 """The product family on our own kernels: packed matmul, convolutions by Winograd or as implicit products."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from ...activations import Activation
 from ...choice import Choice
 from ...contract.products import ProductOps
@@ -56,11 +53,11 @@ class NumbaProducts(ProductOps):
         if n == 1:
             gemv.matvec(flat(a), m, k, trans_a, flat(b), flat_or_none(bias, y), slope, accumulate, flat(y))
         else:
-            product = gemm.Product(m, n, k, a.shape[1], b.shape[1], trans_a, trans_b, accumulate, slope)
+            product = m, n, k, a.shape[1], b.shape[1], trans_a, trans_b, accumulate, slope
             panels, buffer = gemm.scratch_sizes(m, k, self.dtype)
             with self.scratch():
                 scratch = self.empty((panels,)), for_each_thread(self, buffer)
-                gemm.matmul(product, flat(a), flat(b), flat_or_none(bias, y), flat(y), *scratch)
+                gemm.matmul(*product, flat(a), flat(b), flat_or_none(bias, y), flat(y), *scratch)
         self._unfused(act, y)
 
     def _conv2d(
@@ -78,7 +75,8 @@ class NumbaProducts(ProductOps):
             rungs.conv2d(self, self.convolution, x, w, stride, pads, bias, act, y)
             self._unfused(act, y)
             return
-        with self._transforms(x.shape, w.shape, y.shape, stride, pads) as winograd:
+        with self.scratch():
+            winograd = self._transforms(x.shape, w.shape, y.shape, stride, pads)
             if winograd is None:
                 implicit.conv2d(self, x, w, stride, pads, bias, act, y)
             else:
@@ -96,7 +94,8 @@ class NumbaProducts(ProductOps):
         dx: Array,
     ) -> None:
         """By Winograd's transforms where they apply and win, else as an implicit product."""
-        with self._transforms(dx.shape, w.shape, dy.shape, stride, pads) as winograd:
+        with self.scratch():
+            winograd = self._transforms(dx.shape, w.shape, dy.shape, stride, pads)
             if winograd is None:
                 implicit.input_grad(self, dy, w, stride, pads, bias, act, dx)
             else:
@@ -105,23 +104,18 @@ class NumbaProducts(ProductOps):
 
     def _conv2d_weight_grad(self, x: Array, dy: Array, stride: Pair, pads: Pads, dw: Array, accumulate: bool) -> None:
         """By Winograd's transforms where they apply and win, else as an implicit product."""
-        with self._transforms(x.shape, dw.shape, dy.shape, stride, pads) as winograd:
+        with self.scratch():
+            winograd = self._transforms(x.shape, dw.shape, dy.shape, stride, pads)
             if winograd is None:
                 implicit.weight_gradient(self, x, dy, stride, pads, dw, accumulate)
             else:
                 winograd.weight_grad(x, dy, dw, accumulate)
 
-    @contextmanager
-    def _transforms(
-        self, x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair, pads: Pads
-    ) -> Iterator[Winograd | None]:
-        """Winograd's products for a convolution, None where it goes without; their memory is scratch."""
-        if self.takes_winograd(x_shape, w_shape, y_shape, stride):
-            with self.scratch():
-                outputs = y_shape[1], y_shape[2]
-                yield Winograd(self, plan(x_shape[:3], w_shape, outputs, stride, pads, self.dtype))
-        else:
-            yield None
+    def _transforms(self, x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair, pads: Pads) -> Winograd | None:
+        """Winograd's products for a convolution, for use in a scratch block; None where it goes without."""
+        if not self.takes_winograd(x_shape, w_shape, y_shape, stride):
+            return None
+        return Winograd(self, plan(x_shape[:3], w_shape, (y_shape[1], y_shape[2]), stride, pads, self.dtype))
 
     def takes_winograd(self, x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair) -> bool:
         """Whether the products of such a convolution go by Winograd's transforms."""

@@ -27,5 +27,5 @@ def padded(ops: OpsBase, x: Array, pads: Pads) -> Array:
         return flat(x)
     n, h, w, c = x.shape
     result = ops.empty((n * (pads[0] + h + pads[1]) * (pads[2] + w + pads[3]) * c,))
-    pad_image(flat(x), h, w * c, np.array([pads[0], pads[1], pads[2] * c, pads[3] * c], np.int64), result)
+    pad_image(flat(x), h, w * c, pads[0], pads[1], pads[2] * c, pads[3] * c, result)
     return result
