@@ -59,8 +59,10 @@ class Views(dict[str, Any]):
 
     def sub(self, name: str) -> "Views":
         """The views of child `name`."""
-        child = self.get(name)
-        return Views() if child is None else child
+        return self.get(name, _NO_VIEWS)
+
+
+_NO_VIEWS = Views()
 
 
 def walk(spec: Spec, prefix: str = "") -> Iterator[tuple[str, Param]]:

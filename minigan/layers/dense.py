@@ -54,11 +54,12 @@ class Dense(LinearLayer):
         if x.shape[-1] != self.in_features:
             raise ValueError(f"Dense: x has {x.shape[-1]} features, W expects {w.shape[0]} (x {x.shape}, W {w.shape})")
         y = ops.matmul(_rows(x), w, bias=bias, activation=activation)
-        return y.reshape(*x.shape[:-1], self.out_features)
+        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features)
 
     def apply_adjoint(self, ops: Ops, w: Array, dz: Array, x_shape: Shape) -> Array:
         """dz W^T."""
-        return ops.matmul(_rows(dz), w, trans_b=True).reshape(x_shape)
+        dx = ops.matmul(_rows(dz), w, trans_b=True)
+        return dx if len(x_shape) == 2 else dx.reshape(x_shape)
 
     def add_weight_grad(self, ops: Ops, dw: Array, x: Array, dz: Array) -> None:
         """dW += x^T dz."""
@@ -66,4 +67,4 @@ class Dense(LinearLayer):
 
 
 def _rows(x: Array) -> Array:
-    return x.reshape(-1, x.shape[-1])  # (N, ..., C) -> (N*..., C)
+    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])  # (N, ..., C) -> (N*..., C)
