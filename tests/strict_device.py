@@ -30,8 +30,10 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     dtype = property(lambda self: self._memory.dtype)
     ndim = property(lambda self: self._memory.ndim)
     size = property(lambda self: self._memory.size)
+    itemsize = property(lambda self: self._memory.itemsize)
     nbytes = property(lambda self: self._memory.nbytes)
     strides = property(lambda self: self._memory.strides)
+    data = property(lambda self: SimpleNamespace(ptr=self._memory.ctypes.data))
     flags = property(lambda self: SimpleNamespace(c_contiguous=self._memory.flags.c_contiguous))
 
     def __len__(self) -> int:

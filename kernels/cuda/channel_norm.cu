@@ -4,6 +4,17 @@
 // element-wise pass. In that pass a block covers blockDim.x channels and every blockDim.y-th row of a strip, and a
 // thread stays in its channel, so that square root and factors are computed once a thread.
 //
+//        channels: threadIdx.x ->
+//       +---+---+---+---+
+//     y | a | b | c | d |   rows blockIdx.y blockDim.y + y; then gridDim.y blockDim.y rows further down, and so on:
+//       | e | f | g | h |   thread a reads one channel all the way, with one r, one gamma, one beta
+//       +---+---+---+---+
+//         ...               a warp reads neighbours of a row, where there are 32 channels or more
+//       +---+---+---+---+
+//       | a | b | c | d |
+//       | e | f | g | h |
+//       +---+---+---+---+
+//
 //   r = 1/sqrt(var + eps)    h = (x - mean) r    z = gamma h + beta    y = f(z)
 #include "common.cuh"
 #include "numbers.cuh"

@@ -2,6 +2,13 @@
 //
 // The lanes of a warp share the classes of a row: maximum, sum of exponentials, gradient, three walks over a row that
 // stays in the cache. Losses go out in double precision, one a row, and mean_loss averages them.
+//
+//     class       0    1        31   32   33
+//              +----+----+----+----+----+----+----+
+//     warp 0   | l0 | l1 | .. | l31| l0 | l1 | .. |  row 0       l0: lane 0 reads it, three times over
+//     warp 1   | l0 | l1 | .. | l31| l0 | l1 | .. |  row 1       a block: as many rows as it has warps
+//              +----+----+----+----+----+----+----+
+//                 maximum and sum: by butterfly over the 32 lanes, so that all of them know it
 #include "common.cuh"
 #include "numbers.cuh"
 #include "reduce.cuh"

@@ -4,6 +4,12 @@
 // (block_sums in reduce.cuh), and they walk over it once more to write. The second walk finds the sample in the cache.
 // Sums over the batch, for gamma and beta, are column sums over all positions (N F/C, C).
 //
+//              <----------- F: positions x channels ----------->
+//             +----+----+----+-------+----+----+----+-----------+
+//     block n | t0 | t1 | .. | t255  | t0 | t1 | .. |           |  sample n      warp: 32 neighbours, one request
+//             +----+----+----+-------+----+----+----+-----------+
+//               a sum of each thread -> of each warp -> of the block, which every thread then knows
+//
 //   r = 1/sqrt(var + eps)    h = (x - mean) r    z = gamma h + beta    y = f(z)
 //   P u = u - mean(u) - h mean(u h),  means over the sample: what normalisation lets through
 #include "common.cuh"

@@ -5,6 +5,15 @@
 // An image is height x width pixels of `channels` numbers; `rows` x `columns` windows of kernel_h x kernel_w pixels lie
 // over it, one every stride_h x stride_w pixels. x (N, H, W, C), y (N, rows, columns, C); `count` elements are written.
 // Upsampling is pooling turned round: window_sum with windows that do not overlap is its adjoint.
+//
+//       windows of 3 x 3 pixels every 2           forward: the thread of window A reads its 9 pixels
+//       +---+---+---+---+---+
+//       | A | A | AB| B | B |                     backward: the thread of pixel * reads the 4 windows that hold it,
+//       | A | A | AB| B | B |                     and writes once
+//       | AC| AC| * | BD| BD|
+//       | C | C | CD| D | D |                     warp: 32 neighbouring channels, then the pixel to the right
+//       | C | C | CD| D | D |
+//       +---+---+---+---+---+
 #include "common.cuh"
 #include "numbers.cuh"
 #include "strided.cuh"

@@ -1,6 +1,7 @@
 """The GPU's checks and timings, as far as they go without one: on the emulator, and PyTorch on a CPU."""
 
 import contextlib
+import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -32,12 +33,41 @@ class TestChecks:
         assert int(count) > 100
 
     @needs_emulator
-    def test_a_wrong_kernel_fails(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        right = checks._error
+    def test_a_wrong_kernel_fails(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The others are timed all the same, and the results count as unfinished."""
+        right, path = checks._error, tmp_path / "gpu.json"
         monkeypatch.setattr(checks, "_error", lambda actual, expected: right(np.asarray(actual) * 1.01, expected))
         monkeypatch.setattr(checks, "_operations", lambda *_: iter(()))
-        assert gpu.main(["--emulator"]) == 1
-        assert "FAILED  matmul naive float32: relative error 1.0e-02, at most 5.0e-06" in capsys.readouterr().out
+        monkeypatch.setattr(gpu, "cases", lambda _: iter([Case({"what": "x"}, list)]))
+        assert gpu.main(["--emulator", "--out", str(path)]) == 1
+        told = "matmul naive float32: relative error 1.0e-02, at most 5.0e-06"
+        out = capsys.readouterr().out
+        assert f"FAILED  {told}\n" in out
+        assert "x: nobody\n" in out
+        document = load(path)
+        assert document.missing["matmul naive float32"] == f"a check has failed: {told}"
+        assert not document.complete
+
+    @needs_emulator
+    def test_a_kernel_that_does_not_start_fails_and_the_others_are_checked(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def function(runtime: Any, file: str, expression: str) -> Any:
+            if file == "gemm_warp.cu":
+                raise RuntimeError("CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES: too many\nregisters")
+            return right(runtime, file, expression)
+
+        right = emulator.EmulatorRuntime.function
+        monkeypatch.setattr(emulator.EmulatorRuntime, "function", function)
+        monkeypatch.setattr(checks, "_operations", lambda *_: iter(()))
+        assert gpu.main(["--emulator", "--check"]) == 1
+        out = capsys.readouterr().out.splitlines()
+        failed = [line for line in out if line.startswith("FAILED")]
+        why = "RuntimeError: CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES: too many"
+        assert failed == [f"FAILED  matmul warp {dtype}: {why}" for dtype in ("float32", "float64")]
+        assert int(out[-1].split()[0]) > 30
 
     @needs_emulator
     def test_captured_steps_are_checked_where_there_are_graphs(self, strict: Ours) -> None:
@@ -59,6 +89,26 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> Ours:
     runtime = StrictRuntime()
     monkeypatch.setitem(kernels.BACKENDS, "strict", partial(CudaOps, runtime))
     return Ours("strict")
+
+
+@needs_emulator
+@pytest.mark.slow
+def test_the_whole_of_it_on_a_stand_in_for_cupy(tmp_path: Path) -> None:
+    """In a process that has what the issue promises and no more: NumPy, Numba, Matplotlib, PyTorch, and "CuPy"."""
+    program = Path(__file__).parents[1] / "stand_in" / "rehearsal.py"
+    run = subprocess.run(
+        [sys.executable, str(program), str(tmp_path)], capture_output=True, text=True, check=False, timeout=600
+    )
+    assert (run.returncode, run.stderr) == (0, ""), run.stdout
+    assert " checks, 0 failed\n" in run.stdout
+    document = load(tmp_path / "results" / "gpu.json")
+    assert (document.quick, document.complete) == (False, True)
+    assert all(who.startswith("PyTorch") for who in document.missing), document.missing
+    variants = {r.variant for r in document.records if str(r.labels["what"]) == "matmul" and "minigan" in r.contender}
+    assert variants == {"warp", "tf32", "3xtf32", "tf32-wgmma", "3xtf32-wgmma"}
+    steps_timed = [r for r in document.records if r.labels["what"] == "step" and r.variant == "captured"]
+    assert len(steps_timed) == 2
+    assert "Measured on: The emulator, compute capability 9.0" in (tmp_path / "README.md").read_text()
 
 
 def test_without_a_device_the_reason_is_told(

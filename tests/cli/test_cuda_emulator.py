@@ -1,8 +1,9 @@
 """CUDA from the command line, on a machine that need not have a GPU."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from unittest.mock import MagicMock
 
 import numpy as np
@@ -51,6 +52,19 @@ def test_gradient_checks_ask_for_memory_of_the_host(minigan: CommandLine) -> Non
     code, out, err = minigan("gradcheck", "--backend", "cuda")
     assert (code, out) == (2, "")
     assert "cuda-emulator runs the same kernels" in err
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_a_device_without_memory_is_told_in_a_line(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allocate(_: StrictRuntime, nbytes: int) -> NoReturn:
+        raise MemoryError(f"Out of memory allocating {nbytes:,} bytes")
+
+    monkeypatch.setitem(kernels.BACKENDS, "strict", partial(CudaOps, StrictRuntime()))
+    monkeypatch.setattr(StrictRuntime, "allocate", allocate)
+    told = refused("train", "mlp", "--backend", "strict", "--steps", 1, *SMALL)
+    assert told.startswith("not enough memory: Out of memory allocating ")
 
 
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))

@@ -7,6 +7,7 @@ one to its neighbour if that was given as well; between guarded arrays there is 
 import ctypes
 import math
 import mmap
+import os
 
 import numpy as np
 
@@ -28,18 +29,25 @@ def guarded(array: Array, side: str = "end") -> Array:
 
 
 def guarded_bytes(nbytes: int, side: str = "end") -> Array:
-    """`nbytes` of memory between two inaccessible pages, touching the one on `side`; 16-byte aligned."""
+    """`nbytes` of memory between two inaccessible pages, touching the one on `side`; 16-byte aligned.
+
+    Raises:
+        MemoryError: there are not so many, or not so many pieces.
+    """
     if side not in SIDES:
         raise ValueError(f"side {side!r}: expected one of {', '.join(map(repr, SIDES))}")
     page = mmap.PAGESIZE
     inside = max(-(-nbytes // page), 1) * page
-    memory = mmap.mmap(-1, inside + 2 * page)
+    try:
+        memory = mmap.mmap(-1, inside + 2 * page)
+    except OSError as error:
+        raise MemoryError(f"no {nbytes:,} bytes between guard pages: {error.strerror}") from None
     base = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     for offset in (0, page + inside):
         if libc.mprotect(base + offset, page, 0):
-            raise OSError(ctypes.get_errno(), "mprotect refused a guard page")
+            raise MemoryError(f"no guard pages for {nbytes:,} bytes: {os.strerror(ctypes.get_errno())}")
     whole = np.frombuffer(memory, np.uint8, inside, page)
     whole.fill(NAN_BYTE)
     start = 0 if side == "front" else (inside - nbytes) // ALIGNMENT * ALIGNMENT

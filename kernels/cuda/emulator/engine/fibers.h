@@ -45,7 +45,7 @@ struct Fiber {
   Mbarrier* mbarrier;    // for_mbarrier
   int group;             // of asynchronous copies: the number of the one that is being filled
   std::vector<AsyncCopy> copies;
-  unsigned short clock[32];  // of each lane of the warp, how far this thread has seen it; see memory_check.h
+  unsigned short clock[32];  // of each lane of the warp, how far this thread has seen it; see shadow.h
   std::vector<unsigned short> heard;  // the same of all threads of the block, as far as mbarriers have told
 };
 
