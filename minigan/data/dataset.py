@@ -37,7 +37,17 @@ def to_float(images: ByteArray) -> FloatArray:
 
 class ArrayDataset:
     """Samples held in memory: uint8 images `x` (N, H, W, C), scaled batch by batch, or float32 points
-    `x` (N, 2) or sequences `x` (N, T, F)."""
+    `x` (N, 2) or sequences `x` (N, T, F).
+
+    Args:
+        name: in messages.
+        x: the samples.
+        labels: (N,) whole numbers, each the place of its class in `class_names`.
+        class_names: of all classes; None where they have none, and then no preset learns from the labels.
+
+    Raises:
+        UserError: an array of another kind or shape, or a label of no class.
+    """
 
     def __init__(
         self,
@@ -49,8 +59,8 @@ class ArrayDataset:
         if (x.dtype, x.ndim) not in ((np.uint8, 4), (np.float32, 2), (np.float32, 3)):
             expected = "uint8 (N, H, W, C), float32 (N, 2) or float32 (N, T, F)"
             raise UserError(f"{name}: expected {expected}, got {x.dtype} {x.shape}")
-        if labels is not None and labels.shape != (len(x),):
-            raise UserError(f"{name}: expected labels ({len(x)},), one for each sample, got {labels.shape}")
+        if labels is not None:
+            _check_labels(name, labels, len(x), class_names)
         self.name = name
         self.x = x
         self.labels: IntArray | None = None if labels is None else labels.astype(np.int64)
@@ -66,3 +76,14 @@ class ArrayDataset:
         x = self.x[indices]
         labels = None if self.labels is None else self.labels[indices]
         return (to_float(x) if x.dtype == np.uint8 else x), labels
+
+
+def _check_labels(name: str, labels: NDArray[Any], count: int, class_names: tuple[str, ...] | None) -> None:
+    """Raise UserError unless there is a whole number for each sample, and a class for each number."""
+    if labels.shape != (count,):
+        raise UserError(f"{name}: expected labels ({count},), one for each sample, got {labels.shape}")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise UserError(f"{name}: expected labels that are whole numbers, got {labels.dtype}")
+    if class_names is not None and count and not 0 <= labels.min() <= labels.max() < len(class_names):
+        got = f"{labels.min()} to {labels.max()}"
+        raise UserError(f"{name}: expected labels in [0, {len(class_names)}), got {got}")

@@ -52,3 +52,16 @@ def test_other_arrays_are_refused(x: np.ndarray, user_error) -> None:
 def test_a_missing_label_is_refused(user_error) -> None:
     with user_error("toy", "expected labels (5,)", "got (4,)"):
         ArrayDataset("toy", np.zeros((5, 2), np.float32), np.zeros(4))
+
+
+@pytest.mark.parametrize("bad", [-1, 3, 255])
+def test_a_label_of_no_class_is_refused(bad: int, user_error) -> None:
+    """Before a run that would meet it in some batch."""
+    labels = np.array([0, 2, bad, 1])
+    with user_error("toy", "expected labels in [0, 3)", f"got {min(bad, 0)} to {max(bad, 2)}"):
+        ArrayDataset("toy", np.zeros((4, 2), np.float32), labels, ("a", "b", "c"))
+
+
+def test_labels_that_are_no_whole_numbers_are_refused(user_error) -> None:
+    with user_error("toy", "whole numbers", "float64"):
+        ArrayDataset("toy", np.zeros((4, 2), np.float32), np.zeros(4))
