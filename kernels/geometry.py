@@ -16,6 +16,12 @@ def pair(value: int | tuple[int, int] | list[int], what: str, minimum: int = 1) 
     return both[0], both[1]
 
 
+def as_tuples(stride: Pair, pads: Pads) -> tuple[Pair, Pads]:
+    """The same numbers, as tuples also where the caller has lists: kernels' plans are kept by them."""
+    (down, across), (top, bottom, left, right) = stride, pads
+    return (down, across), (top, bottom, left, right)
+
+
 def same_pads(out: int, size: int, kernel: int, stride: int) -> Pair:
     """Pads (before, after) for which `size` pixels give `out` windows; the odd pixel goes after.
 

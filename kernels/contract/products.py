@@ -7,7 +7,7 @@ convolution; HO, WO, O = height, width, channels of its narrow side; KH, KW = ke
 from abc import abstractmethod
 
 from ..activations import Activation, fusable
-from ..geometry import output_size
+from ..geometry import as_tuples, output_size
 from ..types import Array, Pads, Pair, Shape
 from .base import OpsBase
 
@@ -72,7 +72,7 @@ class ProductOps(OpsBase):
         act = fusable(activation, "conv2d")
         y = self.output("conv2d", (x.shape[0], height, width, w.shape[3]), out, x, w, bias)
         self.calls["conv2d"] += 1
-        self._conv2d(x, w, stride, pads, bias, act, y)
+        self._conv2d(x, w, *as_tuples(stride, pads), bias, act, y)
         return y
 
     def conv2d_input_grad(
@@ -106,7 +106,7 @@ class ProductOps(OpsBase):
         act = fusable(activation, op)
         dx = self.output(op, (dy.shape[0], *size, w.shape[2]), out, dy, w, bias)
         self.calls[op] += 1
-        self._conv2d_input_grad(dy, w, stride, pads, bias, act, dx)
+        self._conv2d_input_grad(dy, w, *as_tuples(stride, pads), bias, act, dx)
         return dx
 
     def conv2d_weight_grad(
@@ -132,7 +132,7 @@ class ProductOps(OpsBase):
         self._check_accumulate(op, out, accumulate, None, None)
         dw = self.output(op, (*kernel, x.shape[3], dy.shape[3]), out, x, dy)
         self.calls[op] += 1
-        self._conv2d_weight_grad(x, dy, stride, pads, dw, accumulate)
+        self._conv2d_weight_grad(x, dy, *as_tuples(stride, pads), dw, accumulate)
         return dw
 
     @staticmethod

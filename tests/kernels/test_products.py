@@ -109,6 +109,18 @@ def test_the_three_convolutions_are_derivatives_of_one_form(new_ops, case: ConvC
     assert form == dot(t.w, ops.conv2d_weight_grad(t.x, t.y, *t.geometry, case.kernel))
 
 
+def test_strides_and_pads_may_be_lists(ops: Ops):
+    numbers = Integers(ops.dtype, seed=0)
+    x, w = numbers(1, 5, 4, 2), numbers(3, 3, 2, 2)
+    y = ops.conv2d(x, w, (2, 1), (1, 0, 1, 1)).copy()
+    assert_exact(ops.conv2d(x, w, [2, 1], [1, 0, 1, 1]), y)
+    dx = ops.conv2d_input_grad(y, w, (2, 1), (1, 0, 1, 1), (5, 4)).copy()
+    assert_exact(ops.conv2d_input_grad(y, w, [2, 1], [1, 0, 1, 1], [5, 4]), dx)
+    dw = ops.conv2d_weight_grad(x, y, (2, 1), (1, 0, 1, 1), (3, 3)).copy()
+    assert_exact(ops.conv2d_weight_grad(x, y, [2, 1], [1, 0, 1, 1], [3, 3]), dw)
+    assert ops.empty([2, 3]).shape == (2, 3)
+
+
 def test_a_kernel_of_one_by_one_is_a_matrix_product(ops: Ops):
     numbers = Integers(ops.dtype, seed=1)
     x, w = numbers(2, 3, 5, 4), numbers(1, 1, 4, 3)
