@@ -72,7 +72,12 @@ def partition(sampling: Sampling) -> Partition:
     if row_blocks >= ITEMS:
         return Partition(-(-row_blocks // 4) * 4, 1)
     patches = sampling.images * sampling.height * sampling.width
-    return Partition(row_blocks, max(1, min(-(-ITEMS // row_blocks), patches // DEPTH)))
+    return Partition(row_blocks, chunks_of_patches(patches, row_blocks))
+
+
+def chunks_of_patches(patches: int, row_blocks: int = 1) -> int:
+    """Number of chunks of at least DEPTH patches each that makes ITEMS work items, if there are so many patches."""
+    return max(1, min(-(-ITEMS // row_blocks), patches // DEPTH))
 
 
 class Scratch(NamedTuple):
@@ -208,7 +213,8 @@ def _weight_grad_item(
 
 
 @kernel
-def _add_chunks(row: int, columns: int, chunks: int, size: int, partials: Array, dw: Array, accumulate: bool) -> None:
+def add_chunks(row: int, columns: int, chunks: int, size: int, partials: Array, dw: Array, accumulate: bool) -> None:
+    """dw[row] (+)= the sum of that row of all partial results (chunks, size), in order."""
     for chunk in range(chunks):
         place(partials, chunk * size + row * columns, dw, row * columns, columns, accumulate or chunk > 0)
 
@@ -235,4 +241,4 @@ def weight_grad(
     arguments = (s, parts, source, dy, panels, dw, accumulate, partials, offsets, a_panels, blocks)
     fork(_weight_grad_item, parts.row_blocks * parts.chunks, arguments)
     if parts.chunks > 1:
-        fork(_add_chunks, entries, (s.columns, parts.chunks, entries * s.columns, partials, dw, accumulate))
+        fork(add_chunks, entries, (s.columns, parts.chunks, entries * s.columns, partials, dw, accumulate))

@@ -1,4 +1,7 @@
-"""Convolutions as implicit products on the backend's memory: the general case, for any kernel, stride and channels."""
+"""Convolutions as implicit products on the backend's memory: the general case, for any kernel, stride and channels.
+
+Those with few taps go to `direct`, input gradients onto few channels to `narrow`.
+"""
 
 from functools import lru_cache
 
@@ -7,9 +10,11 @@ import numpy as np
 from ...activations import Activation
 from ...contract.base import OpsBase
 from ...types import Array, Pads, Pair, Shape
+from .. import direct as few_taps
 from .. import implicit_gemm, narrow, sampling, weight_grad
 from ..epilogue import fused
 from ..microkernel import TILE_ROWS
+from . import direct
 from .flat import flat, flat_or_none
 from .scratch import for_each_thread, padded
 
@@ -46,9 +51,12 @@ def input_grad(
 def weight_gradient(ops: OpsBase, x: Array, dy: Array, stride: Pair, pads: Pads, dw: Array, accumulate: bool) -> None:
     """dw (+)= patches(x)^T @ dy."""
     s = sampling.forward(x.shape, dw.shape, dy.shape, stride, pads)
-    sizes = weight_grad.scratch_sizes(s, ops.dtype)
     with ops.scratch():
         source, dy_panels = padded(ops, x, pads), flat(dy)
+        if few_taps.applies(s):
+            direct.weight_gradient(ops, s, source, dy, dw, accumulate)
+            return
+        sizes = weight_grad.scratch_sizes(s, ops.dtype)
         if weight_grad.packs(s, ops.dtype):
             dy_panels = ops.empty((sizes.dy_panels,))
             weight_grad.pack_dy(flat(dy), s.images * s.height * s.width, s.columns, dy_panels)
@@ -86,9 +94,9 @@ def _input_grad_by_columns(
     ops: OpsBase, dy: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, dx: Array
 ) -> None:
     (kh, kw, c, o), windows = w.shape, (dy.shape[1], dy.shape[2])
-    packed, columns = narrow.scratch_sizes(windows[0] * windows[1], kh * kw * c, o, ops.dtype)
+    sizes = narrow.scratch_sizes(windows[0] * windows[1], kh * kw * c, o, ops.dtype)
     with ops.scratch():
-        panels = ops.empty((packed,))
+        panels = ops.empty((sizes.panels,))
         implicit_gemm.pack_weights(flat(w), _numbers(1), o, kh * kw * c, True, panels)
         narrow.input_grad(
             flat(dy),
@@ -104,7 +112,9 @@ def _input_grad_by_columns(
             fused(act),
             flat(dx),
             for_each_thread(ops, TILE_ROWS, np.int64),
-            for_each_thread(ops, columns),
+            for_each_thread(ops, sizes.columns),
+            for_each_thread(ops, sizes.planes),
+            for_each_thread(ops, dx.shape[2]),
         )
 
 
@@ -117,6 +127,9 @@ def _convolve(
     act: Activation | None,
     y: Array,
 ) -> None:
+    if few_taps.applies(s):
+        direct.convolve(ops, s, source, panels, bias, act, y)
+        return
     results = implicit_gemm.scratch_sizes(s, ops.dtype)[1]
     rows = implicit_gemm.BLOCK_TILES * TILE_ROWS
     implicit_gemm.convolve(
