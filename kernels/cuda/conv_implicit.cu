@@ -9,7 +9,7 @@
 //       |  | / / |      |  one line          |  | run|     |       +--+----+
 //       |  +-----+      |                    |  | ...|     |       |  |####|   tile of y,
 //       |               |                    +--+ A -+-----+       |  |####|   64 or 128 windows
-//       +---------------+                                          +--+----+   by as many filters
+//       +---------------+                                          +--+----+   by as many filters, or by 8
 //
 // Patches is KH KW / (SH SW) times as large as the image and is never written: a panel of it is copied straight from x,
 // where the channels of a pixel lie side by side. Zeros of the border are copies of length 0. See convolution.cuh for
@@ -28,16 +28,16 @@
 #include "phase.cuh"
 
 // y = f(x * w + bias). Tile: windows x filters.
-template <typename T, int TILE, int PRODUCTS>
+template <typename T, int TILE, int PRODUCTS, int COLUMNS = TILE>
 __global__ void __launch_bounds__(THREADS<TILE>)
 conv2d_implicit(const T* __restrict__ x, const T* __restrict__ weights, const T* __restrict__ bias, T* __restrict__ y,
                 CONVOLUTION_SIZES, int activation, T parameter, int accumulate) {
   using A = Panel<Patches<T>, TILE, DEPTH, THREADS<TILE>, true>;
-  using B = Panel<Matrix<T>, TILE, DEPTH, THREADS<TILE>, false>;
-  using Multiply = Engine<A, B, TILE, PRODUCTS>;
+  using B = Panel<Matrix<T>, COLUMNS, DEPTH, THREADS<TILE>, false>;
+  using Multiply = Engine<A, B, TILE, COLUMNS, PRODUCTS>;
   MG_DYN_SHARED(T, shared);
   const Convolution s = CONVOLUTION;
-  const BlockTile at = block_tile<TILE, TILE>(o);
+  const BlockTile at = block_tile<TILE, COLUMNS>(o);
   const Steps steps = steps_of_split<DEPTH>(s.patch());
   Multiply tile;
   multiply_panels<Multiply::STAGES>(A(Patches<T>{x, s}, at.row), B(Matrix<T>{weights, s.patch(), o}, at.column), shared,
@@ -48,17 +48,17 @@ conv2d_implicit(const T* __restrict__ x, const T* __restrict__ weights, const T*
 }
 
 // dx = f(adjoint + bias). Tile: pixels of phase blockIdx.z x channels. Phases differ in size by a row and a column.
-template <typename T, int TILE, int PRODUCTS>
+template <typename T, int TILE, int PRODUCTS, int COLUMNS = TILE>
 __global__ void __launch_bounds__(THREADS<TILE>)
 conv2d_input_grad_implicit(const T* __restrict__ dy, const T* __restrict__ weights, const T* __restrict__ bias,
                            T* __restrict__ dx, CONVOLUTION_SIZES, int activation, T parameter, int accumulate) {
   using A = Panel<Gradients<T>, TILE, DEPTH, THREADS<TILE>, true>;
-  using B = Panel<PhaseWeights<T>, TILE, DEPTH, THREADS<TILE>, true>;
-  using Multiply = Engine<A, B, TILE, PRODUCTS>;
+  using B = Panel<PhaseWeights<T>, COLUMNS, DEPTH, THREADS<TILE>, true>;
+  using Multiply = Engine<A, B, TILE, COLUMNS, PRODUCTS>;
   MG_DYN_SHARED(T, shared);
   const Convolution s = CONVOLUTION;
   const Phase phase(s, blockIdx.z);
-  const BlockTile at = block_tile<TILE, TILE>(c);
+  const BlockTile at = block_tile<TILE, COLUMNS>(c);
   if (at.row >= phase.pixels(s)) return;  // the whole block
   const Steps steps = steps_of_split<DEPTH>(phase.steps(s));
   Multiply tile;
@@ -71,16 +71,16 @@ conv2d_input_grad_implicit(const T* __restrict__ dy, const T* __restrict__ weigh
 }
 
 // dw (+)= adjoint. Tile: taps and channels x filters; k runs over all windows of all images.
-template <typename T, int TILE, int PRODUCTS>
+template <typename T, int TILE, int PRODUCTS, int COLUMNS = TILE>
 __global__ void __launch_bounds__(THREADS<TILE>)
 conv2d_weight_grad_implicit(const T* __restrict__ x, const T* __restrict__ dy, const T* __restrict__ bias,
                             T* __restrict__ dw, CONVOLUTION_SIZES, int activation, T parameter, int accumulate) {
   using A = Panel<Patches<T>, TILE, DEPTH, THREADS<TILE>, false>;
-  using B = Panel<Matrix<T>, TILE, DEPTH, THREADS<TILE>, false>;
-  using Multiply = Engine<A, B, TILE, PRODUCTS>;
+  using B = Panel<Matrix<T>, COLUMNS, DEPTH, THREADS<TILE>, false>;
+  using Multiply = Engine<A, B, TILE, COLUMNS, PRODUCTS>;
   MG_DYN_SHARED(T, shared);
   const Convolution s = CONVOLUTION;
-  const BlockTile at = block_tile<TILE, TILE>(o);
+  const BlockTile at = block_tile<TILE, COLUMNS>(o);
   const Steps steps = steps_of_split<DEPTH>(s.windows());
   Multiply tile;
   multiply_panels<Multiply::STAGES>(A(Patches<T>{x, s}, at.row), B(Matrix<T>{dy, s.windows(), o}, at.column), shared,

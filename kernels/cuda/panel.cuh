@@ -71,9 +71,13 @@ struct Panel {
   static constexpr int DEPTH = DEPTH_, V = Run<Number>::SIZE;
   static constexpr bool ALONG_K = ALONG_K_;
   static constexpr int LINES = ALONG_K ? ROWS : DEPTH, WIDTH = ALONG_K ? DEPTH : ROWS;
-  static constexpr int STRIDE = WIDTH + (ALONG_K ? V : 8), SIZE = LINES * STRIDE;  // in numbers, of a panel
-  static constexpr int RUNS = WIDTH / V, COPIES = LINES * RUNS / THREADS, LINES_AT_ONCE = THREADS / RUNS;
-  static_assert(THREADS % RUNS == 0 && LINES % LINES_AT_ONCE == 0, "all threads copy as many runs, each of one column");
+  // In numbers; a line is 8 more than a multiple of 32 long where it runs along the rows.
+  static constexpr int STRIDE = WIDTH + (ALONG_K ? V : (40 - WIDTH % 32) % 32), SIZE = LINES * STRIDE;
+  static constexpr int RUNS = WIDTH / V, LINES_AT_ONCE = THREADS / RUNS;
+  static constexpr bool ALL_COPY = LINES >= LINES_AT_ONCE;  // else a panel has fewer runs than the block has threads
+  static constexpr int COPIES = ALL_COPY ? LINES / LINES_AT_ONCE : 1;
+  static_assert(THREADS % RUNS == 0, "a thread's runs are of one column");
+  static_assert(!ALL_COPY || LINES % LINES_AT_ONCE == 0, "threads copy as many runs each");
 
   const Source source;
   const int line0, column0;  // of the thread's first run in a panel
@@ -99,6 +103,8 @@ struct Panel {
 
   // Starts the copies of steps k0 .. k0 + DEPTH - 1.
   __device__ __forceinline__ void copy(Number* panel, int k0) const {
+    if constexpr (!ALL_COPY)
+      if (line0 >= LINES) return;
     Number* const to = panel + line0 * STRIDE + column0;
     const int first_column = (ALONG_K ? k0 : first) + column0;
     typename Source::Line from[COPIES];

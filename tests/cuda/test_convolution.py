@@ -4,7 +4,9 @@ Arrays end at memory that may not be touched, results are NaN before, and thread
 every backend is the business of tests/kernels.
 """
 
+from contextlib import nullcontext
 from typing import NamedTuple
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -26,6 +28,9 @@ pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 ORDERS = ("forward", "reverse", "random:1", "warps")
 RUNGS = [(name, np.dtype(dtype)) for dtype in ("float32", "float64") for name in CONVOLUTION if "tf32" not in name]
 RUNGS += [(name, np.dtype("float32")) for name in CONVOLUTION if "tf32" in name]
+SQUARE = " on square tiles"
+"""After the name of a rung: also where a narrow tile would do."""
+RUNGS += [(name + SQUARE, dtype) for name, dtype in RUNGS if "tf32" in name]
 each_rung = pytest.mark.parametrize(("rung", "dtype"), RUNGS, ids=lambda value: str(value))
 
 RUNS = ConvCase((6, 5), (4, 3), (2, 1), (1, 2, 0, 1), 8, 4)
@@ -45,7 +50,8 @@ class Trilinear:
 
     def __init__(self, runtime: EmulatorRuntime, rung: str, dtype: np.dtype, case: ConvCase, n: int, seed: int) -> None:
         self.ops, self.case, self.geometry = CudaProducts(runtime, dtype), case, (case.stride, case.pads)
-        self.ops.convolution = rung
+        self.ops.convolution = rung.removesuffix(SQUARE)
+        self.square = rung.endswith(SQUARE)
         self.rng, self.n = np.random.default_rng(seed), n
         self.fill(lambda shape: self.rng.integers(-4, 5, shape))
 
@@ -63,7 +69,8 @@ class Trilinear:
         options = {name: on_device(v) if isinstance(v, np.ndarray) else v for name, v in options.items()}
         options.setdefault("out", on_device(np.full(like.shape, np.nan, like.dtype)))
         self.ops.begin_step(0)
-        return getattr(self.ops, op)(*map(on_device, operands), *self.geometry, *more, **options)
+        with mock.patch.object(plan, "fitting", lambda tiles, _: plan.square(tiles)) if self.square else nullcontext():
+            return getattr(self.ops, op)(*map(on_device, operands), *self.geometry, *more, **options)
 
     def conv2d(self, **options) -> Array:
         return self.run("conv2d", self.x, self.w, like=self.y, **options)
@@ -113,7 +120,7 @@ def test_convolutions(runtime: EmulatorRuntime, rung: str, dtype: np.dtype, case
     Trilinear(runtime, rung, dtype, case, n, seed).assert_exact()
 
 
-@pytest.mark.parametrize("rung", [name for name, chosen in CONVOLUTION.items() if len(chosen.tiles["float"]) > 1])
+@pytest.mark.parametrize("rung", ["implicit", f"tf32{SQUARE}", f"3xtf32{SQUARE}"])
 @pytest.mark.parametrize("case", [RUNS, ODD, ConvCase((12, 11), (2, 2), (1, 1), "same", 2, 132)], ids=str)
 def test_large_tiles(runtime: EmulatorRuntime, monkeypatch: pytest.MonkeyPatch, rung: str, case: ConvCase):
     """On a chip that is full with one block, the largest tile is taken for everything."""
@@ -196,11 +203,11 @@ def test_accuracy(runtime: EmulatorRuntime, rung: str, dtype: np.dtype):
         double.conv2d_input_grad(y, w, *t.geometry, t.case.size),
         double.conv2d_weight_grad(x, y, *t.geometry, t.case.kernel),
     )
-    bound = 1e-3 if rung == "tf32" else 5e-6 if dtype == np.float32 else 1e-14
+    bound = 1e-3 if rung.startswith("tf32") else 5e-6 if dtype == np.float32 else 1e-14
     for actual, wanted in zip((t.conv2d(), t.conv2d_input_grad(), t.conv2d_weight_grad()), expected, strict=True):
         error = np.linalg.norm(actual - wanted) / np.linalg.norm(wanted)
         assert error < bound
-        assert rung != "tf32" or error > 5e-6  # else the bounds would say nothing about which of them ran
+        assert not rung.startswith("tf32") or error > 5e-6  # else the bounds would say nothing about which of them ran
 
 
 class TestChoice:
@@ -215,7 +222,8 @@ class TestChoice:
 
     @each_rung
     def test_the_chosen_rung_runs(self, rung: str, dtype: np.dtype):
-        arguments = CONVOLUTION[rung].tiles["float" if dtype == np.float32 else "double"][-1].arguments
+        tiles = CONVOLUTION[rung.removesuffix(SQUARE)].tiles["float" if dtype == np.float32 else "double"]
+        arguments = (plan.square(tiles) if rung.endswith(SQUARE) else tiles)[-1].arguments
         suffix = "naive" if rung == "naive" else "implicit"
         expected = [f"{op}_{suffix}<{arguments}>" for op in CONVOLUTIONS]
         assert self.launched(rung, dtype.name, ODD, 1).launched == expected
@@ -223,7 +231,7 @@ class TestChoice:
     @pytest.mark.parametrize(
         ("dtype", "capability", "arguments"),
         [
-            ("float32", (9, 0), "float, 64, 3"),
+            ("float32", (9, 0), "float, 64, 3, 8"),
             ("float32", (7, 5), "float, 64, 0"),
             ("float64", (9, 0), "double, 64, 0"),
         ],
@@ -231,6 +239,34 @@ class TestChoice:
     def test_auto_is_the_fastest_that_is_accurate(self, dtype: str, capability: tuple[int, int], arguments: str):
         launched = self.launched("auto", dtype, ODD, 1, capability=capability).launched
         assert launched == [f"{op}_implicit<{arguments}>" for op in CONVOLUTIONS]
+
+    @pytest.mark.parametrize(("tf32", "products"), [(False, 3), (True, 1)])
+    def test_a_result_of_eight_channels_or_less_takes_the_narrow_tile(self, tf32: bool, products: int):
+        """By its shape alone, whatever the rest of the product is."""
+        for channels, filters in ((1, 9), (8, 9), (9, 8), (9, 9)):
+            case = ConvCase((4, 4), (3, 3), (1, 1), 1, channels, filters)
+            t = Trilinear(runtime := RecordingRuntime(), "auto", np.dtype(np.float32), case, 1, seed=0)
+            t.ops.tf32 = tf32
+            t.conv2d(), t.conv2d_input_grad(), t.conv2d_weight_grad()
+            narrow = [name.endswith(f"<float, 64, {products}, 8>") for name in runtime.launched if "split" not in name]
+            assert narrow == [filters <= 8, channels <= 8, filters <= 8]
+
+    def test_a_generators_last_layer_wastes_seven_columns_of_eight(self):
+        """Of dcgan, 64 images: 4 phases of 12544 pixels, where square tiles of 64 would waste 63 of 64."""
+        how = plan.plan(CONVOLUTION["3xtf32"], "float", 64 * 14 * 14, 2 * 2 * 64, 1, 4)
+        assert (how.tile.narrow, how.blocks, how.splits, how.phases) == (8, 196, 1, 4)
+        assert not plan.plan(CONVOLUTION["3xtf32"], "float", 64 * 14 * 14, 2 * 2 * 64, 9, 4).tile.narrow
+
+    @pytest.mark.parametrize("rung", ["tf32", "3xtf32"])
+    def test_a_narrow_tile_gives_the_bits_of_a_square_one(self, runtime: EmulatorRuntime, rung: str):
+        """The same factors of the same panels in the same order, where the sums are not split otherwise."""
+        results = []
+        for name in (rung, rung + SQUARE):
+            t = Trilinear(runtime, name, np.dtype(np.float32), ConvCase((9, 8), (3, 3), (2, 2), 1, 3, 7), 2, seed=7)
+            t.fill(t.rng.standard_normal)
+            results.append((t.conv2d(), t.conv2d_input_grad(), t.conv2d_weight_grad()))
+        for narrow, square in zip(*results, strict=True):
+            np.testing.assert_array_equal(narrow, square)
 
     def test_the_input_gradient_runs_by_phases_of_the_stride(self):
         """2 x 3 phases, each a product over ceil(3/2) ceil(2/3) taps: no sum has a zero between pixels in it."""

@@ -30,18 +30,20 @@ class Tile(NamedTuple):
         side: a block computes side x side numbers of y; 1: each thread one number.
         threads: per block.
         shared_bytes: dynamic shared memory of a block.
+        narrow: where it is not 0, a block computes side x narrow numbers.
     """
 
     arguments: str
     side: int
     threads: int
     shared_bytes: int = 0
+    narrow: int = 0
 
     def blocks(self, m: int, n: int) -> int:
         """Blocks for y (m, n)."""
         if self.side == 1:
             return -(-m * n // self.threads)
-        return -(-m // self.side) * -(-n // self.side)
+        return -(-m // self.side) * -(-n // (self.narrow or self.side))
 
 
 class Rung(NamedTuple):
@@ -50,7 +52,7 @@ class Rung(NamedTuple):
     Attributes:
         idea: why it is faster than the rung below.
         file: its .cu file; a matrix product's kernel has the same name.
-        tiles: by element type, the largest first.
+        tiles: by element type, the largest first; after them those that are narrow.
         splits: whether blocks may share the k of a tile.
         capability: the only compute capability that it runs on; None: any that has the instructions.
         parts: of each operand in memory, where it has to be prepared by OPERAND: 1 as TF32, 2 as the sum of two; 0: it
@@ -69,10 +71,15 @@ class Rung(NamedTuple):
         return self.capability in (None, capability)
 
 
-def ring_bytes(side: int, size: int, stages: int) -> int:
+def ring_bytes(side: int, size: int, stages: int, narrow: int = 0) -> int:
     """Shared memory of a ring of panel pairs, whichever way the operands lie; panel.cuh has their strides."""
-    along_k, across = side * (DEPTH + 16 // size), DEPTH * (side + 8)
-    return stages * 2 * max(along_k, across) * size
+    return stages * size * sum(_panel(rows, size) for rows in (side, narrow or side))
+
+
+def _panel(rows: int, size: int) -> int:
+    """Numbers of a panel, the larger one of the two ways."""
+    along_k, across = rows * (DEPTH + 16 // size), DEPTH * (rows + (40 - rows % 32) % 32)
+    return max(along_k, across)
 
 
 def _plain(side: int, threads: int) -> dict[str, tuple[Tile, ...]]:
@@ -95,6 +102,19 @@ def _warp_tiles(arguments: str) -> dict[str, tuple[Tile, ...]]:
 def _tensor_tiles(arguments: str) -> dict[str, tuple[Tile, ...]]:
     """Of the kernels made of `MmaTile`, which have four stages and take float32 alone; arguments by side."""
     return {"float": tuple(_ring("float", side, 4, arguments.format(side=side)) for side in (128, 64))}
+
+
+def _narrow_tile(arguments: str) -> Tile:
+    """64 x 8 numbers of y on tensor cores; arguments by side and narrow."""
+    side, narrow = 64, 8
+    shared_bytes = ring_bytes(side, SIZES["float"], 4, narrow)
+    return Tile(arguments.format(side=side, narrow=narrow), side, 2 * side, shared_bytes, narrow)
+
+
+def _convolution_tiles(products: int) -> dict[str, tuple[Tile, ...]]:
+    """On tensor cores, images of few channels among them."""
+    square = _tensor_tiles(f"float, {{side}}, {products}")["float"]
+    return {"float": (*square, _narrow_tile(f"float, {{side}}, {products}, {{narrow}}"))}
 
 
 def _wgmma(idea: str, products: int, parts: int) -> Rung:
@@ -136,13 +156,13 @@ CONVOLUTION: dict[str, Rung] = {
     "tf32": Rung(
         "tensor cores, which round the factors to TF32",
         "conv_implicit.cu",
-        _tensor_tiles("float, {side}, 1"),
+        _convolution_tiles(1),
         splits=True,
     ),
     "3xtf32": Rung(
         "three TF32 products add up to one of float32",
         "conv_implicit.cu",
-        _tensor_tiles("float, {side}, 3"),
+        _convolution_tiles(3),
         splits=True,
     ),
 }

@@ -37,6 +37,7 @@ def plan(rung: Rung, real: str, m: int, k: int, n: int, phases: int = 1) -> Plan
     """The plan for y (m, n), not empty, sums of k products each.
 
     The largest tile that makes enough blocks; with the smallest, if it does not either, blocks share the k of a tile.
+    A y of few columns gets a narrow tile where the rung has one.
 
     Raises:
         ValueError: m, k or n is beyond LARGEST, or the phases are more than a grid has blocks along z.
@@ -45,10 +46,20 @@ def plan(rung: Rung, real: str, m: int, k: int, n: int, phases: int = 1) -> Plan
         raise ValueError(f"a product of {m} x {k} by {k} x {n}: CUDA kernels count to {LARGEST}")
     if phases > MOST_BLOCKS[2]:
         raise ValueError(f"a stride of {phases} phases (height x width): CUDA kernels launch {MOST_BLOCKS[2]} at most")
-    tiles = rung.tiles[real]
+    tiles = fitting(rung.tiles[real], n)
     tile = next((tile for tile in tiles if tile.blocks(m, n) * phases >= BLOCKS), tiles[-1])
     blocks = tile.blocks(m, n)
     return Plan(tile, blocks, split(k, BLOCKS // (blocks * phases)) if rung.splits else 1, phases)
+
+
+def fitting(tiles: tuple[Tile, ...], n: int) -> tuple[Tile, ...]:
+    """Those that a y of n columns is computed with: narrow ones where it is as narrow, else square ones."""
+    return tuple(tile for tile in tiles if tile.narrow >= n) or square(tiles)
+
+
+def square(tiles: tuple[Tile, ...]) -> tuple[Tile, ...]:
+    """Those for any number of columns."""
+    return tuple(tile for tile in tiles if not tile.narrow)
 
 
 def worth_preparing(m: int, n: int) -> bool:
