@@ -23,6 +23,15 @@ from .algorithm import Batch, Outcome, Update
 from .player import Player
 
 
+class _Key(NamedTuple):
+    """What tells apart graphs: arguments of `run`, and the random numbers drawn before."""
+
+    update: Update
+    variant: Hashable
+    source: Hashable
+    calls: frozenset[tuple[Use, int]]
+
+
 class _Recorded(NamedTuple):
     """A graph, the arrays that it writes, and the random numbers drawn by its end."""
 
@@ -42,8 +51,8 @@ class CapturedUpdates:
 
     def __init__(self, rng: CounterRng, updates: Sequence[Update], players: Mapping[str, Player]) -> None:
         self._rng, self._updates, self._players = rng, updates, players
-        self._seen: set[Hashable] = set()
-        self._recorded: dict[Hashable, _Recorded] = {}
+        self._seen: set[_Key] = set()
+        self._recorded: dict[_Key, _Recorded] = {}
         self._held: Batch | None = None
 
     def hold(self, batch: Batch) -> Batch:
@@ -78,13 +87,19 @@ class CapturedUpdates:
                         numbers.append((player.rate(step, total), counts[update.optimizer or name], step))
             player.ops.set_numbers(numbers)
 
-    def run(self, update: Update, variant: Hashable, work: Callable[[], Outcome]) -> Outcome:
+    def forget(self, source: Hashable) -> None:
+        """Drop the graphs of updates whose batch came from there, and with them the memory that only they hold."""
+        self._seen = {key for key in self._seen if key.source != source}
+        self._recorded = {key: recorded for key, recorded in self._recorded.items() if key.source != source}
+
+    def run(self, update: Update, variant: Hashable, work: Callable[[], Outcome], source: Hashable = None) -> Outcome:
         """Do an update that was announced; what it leaves is valid until the next time.
 
         Args:
             update: which one.
             variant: what tells apart the launches of the same update.
             work: does it, a function of nothing that changes but what this module knows of.
+            source: what the batch comes from, for `forget`; None: the host.
 
         Raises:
             What capturing raises; the update has not taken place then, and may be asked for again.
@@ -97,7 +112,7 @@ class CapturedUpdates:
 
         players = [self._players[name] for name in update.players]
         optimizers = [player.optimizers[update.optimizer or player.name] for player in players]
-        key = update, variant, frozenset(self._rng.calls.items())
+        key = _Key(update, variant, source, frozenset(self._rng.calls.items()))
         if key in self._recorded:
             for each in optimizers:
                 each.count += 1

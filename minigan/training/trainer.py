@@ -156,11 +156,15 @@ class Trainer(Sampler):
     def keep(self, batches: Batches) -> str | None:
         """With capture, take the data set of a run onto the device, where `advance` finds it.
 
+        The one that was kept before, if any, leaves the device, and the graphs that read it.
+
         Returns:
             None, or the reason why it stays in the host's memory, from where every batch is copied.
         """
         if self._captured is None:
             return "without capture the host hands over every batch"
+        if self._resident is not None:
+            self._captured.forget(self._resident)
         self._resident = None
         ops, data = kernels.get_ops(self.config.backend), batches.dataset
         reason = why_not(ops, data)
@@ -190,12 +194,13 @@ class Trainer(Sampler):
         resident.announce(batches, steps)
         captured.announce(steps, self.total_steps or 1)
         for step in steps:
-            losses = self._step(resident.batch._replace(step=step), resident.fetch)
+            losses = self._step(resident.batch._replace(step=step), resident)
         return losses
 
-    def _step(self, batch: Batch, fetch: Callable[[], None] | None = None) -> Any:
-        """Every update that is due; the first of them begins by fetching the batch."""
+    def _step(self, batch: Batch, source: Resident | None = None) -> Any:
+        """Every update that is due; the first of them begins by fetching the batch, if it comes from the device."""
         losses: dict[str, Array] = {}
+        fetch = None if source is None else source.fetch
         self._rng.begin(batch.step)
         for update in self.algorithm.updates:
             if not update.due(batch.step):
@@ -204,9 +209,9 @@ class Trainer(Sampler):
             if self._captured is None:
                 outcome = work()
             else:
-                # A graph holds addresses alone: with `fetch` in its key the batch that it reads stays where it is.
-                variant = self.algorithm.variant(update, batch.step), id(batch.x), fetch
-                outcome = self._captured.run(update, variant, work)
+                # A graph holds addresses alone: with `source` in its key the batch that it reads stays where it is.
+                variant = self.algorithm.variant(update, batch.step), fetch is None
+                outcome = self._captured.run(update, variant, work, source)
             self.algorithm.see(outcome)
             losses |= outcome.losses
             fetch = None

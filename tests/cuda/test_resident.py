@@ -1,6 +1,8 @@
 """Training on a data set that lies on the device: the steps of the host's batches, bit for bit, without the host."""
 
+import gc
 import signal
+import weakref
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -132,6 +134,22 @@ def test_batches_by_hand_and_those_on_the_device_take_turns():
         if not turn % 2:
             captured.advance(batches, 3)
     np.testing.assert_array_equal(captured.read(captured.params_d.flat), eager.read(eager.params_d.flat))
+
+
+@pytest.mark.usefixtures("runtime")
+@pytest.mark.parametrize("name", ["dcgan", "aae"])
+def test_a_data_set_leaves_the_device_when_another_one_is_kept(name: str):
+    """Also where graphs have read it, whichever update's they are."""
+    data = images()
+    batches = Batches(data, SIZE, 0)
+    trainer = trainer_of(CONFIGURATIONS[name], data, capture=True)
+    trainer.keep(batches)
+    trainer.advance(batches, 6)
+    assert trainer._resident is not None
+    memory = [weakref.ref(array._memory) for array in (trainer._resident._x, trainer._resident.batch.x)]
+    trainer.keep(batches)
+    gc.collect()
+    assert [reference() for reference in memory] == [None, None]
 
 
 @pytest.mark.usefixtures("runtime")
