@@ -11,6 +11,7 @@ from operation_calls import CALLS, OPERATIONS, WRITTEN, Maker, arrays_in, run
 
 import kernels
 from kernels import Ops
+from kernels.cuda.emulator import GuardedWorkspace
 
 UNCHECKED = {("fill", "x")} | {(op, "guard") for op in ("sgd", "rmsprop", "adam")}
 """Arguments of any dtype: fill also clears whole-number buffers, a guard is only asked whether it is finite."""
@@ -75,6 +76,8 @@ def test_reads_no_memory_that_it_has_not_written(ops: Ops, operation: str):
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_gives_all_its_temporaries_back(ops: Ops, operation: str):
     """The next buffer lies right behind the results."""
+    if isinstance(ops.workspace, GuardedWorkspace):
+        pytest.skip("guarded buffers do not lie side by side")
     start = ops.empty((1,)).ctypes.data
     results, _ = run(ops, operation)
     taken = sum(-(-a.nbytes // 64) * 64 for a in results)
