@@ -88,8 +88,7 @@ class Loss:
 
 def mean(terms: Array) -> Array:
     """The mean as a 0-d array, on the device where the terms are: reading it would wait for all that was launched."""
-    total = terms.sum(keepdims=True)
-    total /= terms.size  # NumPy's own mean takes three times as long for a batch
+    total = terms.sum(keepdims=True) / terms.size  # NumPy's own mean takes three times as long for a batch
     return total.reshape(())
 
 

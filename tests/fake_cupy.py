@@ -3,6 +3,10 @@
 The messages of CuPy, NVRTC and the driver are theirs, of CuPy 14.2 and NVRTC 13.0.
 """
 
+import sys
+
+import pytest
+
 CUPY = """
 import numpy, types
 
@@ -32,6 +36,12 @@ class DynamicLibNotFoundError(RuntimeError): pass
 """As much of CuPy as detection asks for."""
 
 SOME = "Some GPU, compute capability 9.0"
+
+
+def without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget an imported CuPy; what is imported under its name until the end of the test is forgotten then."""
+    monkeypatch.setitem(sys.modules, "cupy", None)  # which is undone also where there was none
+    del sys.modules["cupy"]
 
 
 def failing(what: str, error: str) -> str:

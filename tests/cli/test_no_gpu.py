@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from command_line import SMALL, CommandLine
-from fake_cupy import STATES
+from fake_cupy import STATES, without_cupy
 
 import kernels
 from kernels.cuda import detect
@@ -23,7 +23,7 @@ def reason(
     """Why there is none, in this state."""
     state: str = request.param
     monkeypatch.delenv(detect.OVERRIDE, raising=False)
-    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    without_cupy(monkeypatch)
     if state == "no CuPy":
         monkeypatch.setitem(sys.modules, "cupy", None)
     elif state == "forbidden":

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_cupy import CUPY, STATES
+from fake_cupy import CUPY, STATES, without_cupy
 
 from kernels.cuda import detect
 
@@ -15,7 +15,7 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> tuple
     """What detection says with this for a CuPy."""
     (tmp_path / "cupy.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    without_cupy(monkeypatch)
     monkeypatch.delenv(detect.OVERRIDE, raising=False)
     return detect.gpu.__wrapped__()
 
@@ -42,6 +42,14 @@ def test_the_environment_has_the_first_word(tmp_path: Path, monkeypatch: pytest.
     assert detect.gpu.__wrapped__() == (False, "MINIGAN_DEVICE=cpu")
     monkeypatch.setenv("MINIGAN_DEVICE", "gpu0")
     assert detect.gpu.__wrapped__() == (False, "MINIGAN_DEVICE is 'gpu0': expected auto or cpu")
+
+
+def test_the_stand_in_is_forgotten(tmp_path: Path) -> None:
+    before = sys.modules.get("cupy")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert found(tmp_path, monkeypatch, CUPY)[0]
+        assert sys.modules["cupy"] is not before
+    assert sys.modules.get("cupy") is before
 
 
 def test_nothing_is_asked_at_import() -> None:
