@@ -61,7 +61,7 @@ def test_a_failure_that_is_provoked_is_named(name: str, steps: int, settings: di
 @pytest.mark.parametrize(
     "settings",
     [
-        {"preset": "dcgan", "width": 0.1, "batch_size": 32, "lr": 1e-3},
+        {"preset": "dcgan", "width": 0.25},
         {"preset": "mlp", "width": 0.25, "batch_size": 32},
         {"preset": "lucic", "width": 0.1, "batch_size": 32, "lr": 1e-3, "label_smoothing": 0.1},
         {"preset": "wgan-gp", "width": 0.1, "batch_size": 16},
