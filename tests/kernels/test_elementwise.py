@@ -64,6 +64,14 @@ def test_sums(new_ops, shape, n: int, seed: int):
     assert_close(ops, ops.squared_norms(x), np.array([np.vdot(s, s) for s in x.astype(np.float64)]))
 
 
+@pytest.mark.parametrize("shape", [(3, 0), (0, 0), (0, 3)])
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_sums_of_nothing(ops: Ops, shape: tuple[int, int], accumulate: bool):
+    """No columns, or columns of no rows, which are zero."""
+    out = np.ones(shape[1], ops.dtype)
+    np.testing.assert_array_equal(ops.sum_rows(np.ones(shape, ops.dtype), out=out, accumulate=accumulate), accumulate)
+
+
 @given(n=st.integers(1, 5), shape=SHAPES, seed=seeds())
 def test_samples_times_numbers_of_their_own(new_ops, n: int, shape, seed: int):
     ops = new_ops()
