@@ -67,18 +67,14 @@ def activate(y: Array, start: int, count: int, code: int, parameter: float) -> N
 
 @kernel
 def derive(kept: Array, start: int, count: int, code: int, parameter: float) -> None:
-    """In place: kept[start:start+count] = f' at what the forward pass kept there (y, for SiLU x)."""
+    """In place: kept[start:start+count] = f' at what the forward pass kept there (y, for SiLU x).
+
+    Only where f is curved: what is made of straight lines is a choice between two slopes, for which `elementwise`
+    needs no pass of its own.
+    """
     run = kept[start : start + count]
     p, zero, one = kept.dtype.type(parameter), kept.dtype.type(0), kept.dtype.type(1)
-    if code == IDENTITY:
-        run[:] = one
-    elif code == RELU:
-        for i in range(run.size):
-            run[i] = one if run[i] > zero else zero
-    elif code == LEAKY_RELU:
-        for i in range(run.size):
-            run[i] = one if run[i] > zero else p
-    elif code == ELU:
+    if code == ELU:
         for i in range(run.size):
             run[i] = one if run[i] > zero else run[i] + p
     elif code == TANH:
