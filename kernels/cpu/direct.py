@@ -1,8 +1,11 @@
 """Convolutions with few taps, KH*KW*C of them: an image of one channel, or of three.
 
+The phases of an input gradient onto more channels than `narrow` takes have few taps, too, where dy has few channels.
+
 There is little to compute for each number that is written or read (16 multiply-adds for a 4x4 kernel on a grey image,
-two cycles for a vector of 8), so a block of results of its own, a second pass for bias and activation, or patches
-packed into panels would cost as much as the product. The tiles of `direct_tile` go without any of them:
+eight cycles of two units for a vector of numbers), so a block of results of its own, a second pass for bias and
+activation, or patches packed into panels would cost as much as the product. The tiles of `direct_tile` go without any
+of them:
 
     forward            for each block of pixels, in parallel
                            for each R pixels, for each W channels: one tile, finished, to where it belongs
@@ -39,10 +42,33 @@ BAND_BYTES = 24 << 10
 BAND_LINES = 64
 """Most lines in a band."""
 
+LEAST_PIXELS, MOST_PIXEL_BYTES = 28, 2 << 10
+"""Pixels in a band of dy, at least, and bytes of each, at most, for the weight gradient to go by bands."""
+
 
 def applies(sampling: Sampling) -> bool:
     """Whether a patch has so few taps."""
     return sampling.segments * sampling.length <= MOST_TAPS
+
+
+def applies_to_weights(sampling: Sampling, dtype: np.dtype) -> bool:
+    """Whether, besides, dy is so narrow that a band of it is worth its tiles.
+
+    A tile loads and stores R W numbers of dw for the pixels of one band, in `weight_grad` for DEPTH patches: the wider
+    dy, the fewer pixels has a band, and dw itself outgrows the caches. dy (16, 14, 14, 1024) of an image of 80 channels
+    and a kernel of 1x1 took 15.6 ms by bands of one line, 10.8 ms as a product like all others.
+    """
+    pixel_bytes = padded_columns(sampling, dtype) * dtype.itemsize
+    pixels = sampling.width * band_lines(sampling.width, pixel_bytes)
+    return applies(sampling) and pixel_bytes <= MOST_PIXEL_BYTES and pixels >= LEAST_PIXELS
+
+
+def band_lines(width: int, pixel_bytes: int) -> int:
+    """Lines of dy in a band: as many as fit it, or one that is longer."""
+    return max(1, min(BAND_LINES, BAND_BYTES // max(width * pixel_bytes, 1)))
+
+
+_band_lines = kernel(band_lines)
 
 
 def padded_columns(sampling: Sampling, dtype: np.dtype) -> int:
@@ -192,7 +218,7 @@ def _weight_grad_chunk(
     k, lines = s.segments * s.length, s.images * s.height
     padded = (s.columns + width - 1) // width * width
     first, end = lines * chunk // chunks, lines * (chunk + 1) // chunks
-    band = max(1, min(BAND_LINES, BAND_BYTES // max(s.width * padded * source.itemsize, 1)))
+    band = _band_lines(s.width, padded * source.itemsize)
     for line in range(first, max(end, first + 1), band):  # no lines: a block of zeros
         count = min(band, end - line)
         locate(line, count, s.images, s.height, 1, s.source_start, s.source_image, s.source_row, 0, at)

@@ -96,12 +96,12 @@ def pack_weights(w: Array, entries: Array, inner: int, columns: int, transposed:
 
 @kernel
 def multiply_block(s: Sampling, tiles: int, source: Array, source_at: Array, panels: Array, block: Array) -> None:
-    """All patches of a block times all B panels: block (tiles*R, padded columns)."""
+    """All patches of a block, of at least one tap, times all B panels: block (tiles*R, padded columns)."""
     width = tile_width(source)
     b_panels = (s.columns + width - 1) // width
     k = s.segments * s.length
-    step = max(1, PANEL_BYTES // max(s.length * TILE_BYTES, 1))
-    for first in range(0, max(s.segments, 1), step):
+    step = max(1, PANEL_BYTES // (s.length * TILE_BYTES))
+    for first in range(0, s.segments, step):
         segments = min(step, s.segments - first)
         for panel in range(b_panels):
             at = (panel * k + first * s.length) * width

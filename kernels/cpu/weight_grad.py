@@ -4,8 +4,10 @@
 
 Long and thin: the sum runs over M, the result is small. A thread takes a block of rows of dw and packs their part of
 the patches straight from the image into A panels, DEPTH patches at a time. dy is packed into B panels once, for all
-blocks. Where dw has few rows (an image of one channel) there is one block: dy is then read as it stands, and the
-patches are cut into chunks; each chunk has its own partial dw, and these are added in order.
+blocks. Where dw has few rows there is one block, which reads dy as it stands if its rows are whole panels. With few
+blocks the patches are cut into chunks; each chunk has its own partial dw, and these are added in order.
+
+Where dw has few rows and not many columns either, `direct` is faster.
 
 Floor: 2 M K O FLOPs; the image, dy and dw once each.
 """

@@ -53,7 +53,7 @@ def weight_gradient(ops: OpsBase, x: Array, dy: Array, stride: Pair, pads: Pads,
     s = sampling.forward(x.shape, dw.shape, dy.shape, stride, pads)
     with ops.scratch():
         source, dy_panels = padded(ops, x, pads), flat(dy)
-        if few_taps.applies(s):
+        if few_taps.applies_to_weights(s, ops.dtype):
             direct.weight_gradient(ops, s, source, dy, dw, accumulate)
             return
         sizes = weight_grad.scratch_sizes(s, ops.dtype)

@@ -10,9 +10,10 @@ from test_implicit_gemm import poisoned
 from test_microkernel import GAP, START, lines, width_of
 from test_products import Trilinear
 from test_weight_grad import check as check_weight_grad
+from test_weight_grad import sampling_of
 
 from kernels import activation
-from kernels.cpu import NumbaOps, direct, direct_tile, sampling
+from kernels.cpu import NumbaOps, direct, direct_tile, weight_grad
 from kernels.cpu.microkernel import TILE_BYTES, TILE_ROWS
 from minigan.testing import ConvCase, batches, conv_cases, seeds
 
@@ -38,11 +39,6 @@ def ops(dtype: np.dtype) -> NumbaOps:
     return poisoned(dtype)
 
 
-def sampling_of(case: ConvCase, n: int) -> sampling.Sampling:
-    x, w, y = (n, *case.size, case.in_channels), (*case.kernel, case.in_channels, case.out_channels), case.windows
-    return sampling.forward(x, w, (n, *y, case.out_channels), case.stride, case.pads)
-
-
 @pytest.mark.parametrize("n", [0, 1, 3])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_edges(ops: NumbaOps, case: ConvCase, n: int):
@@ -53,7 +49,7 @@ def test_edges(ops: NumbaOps, case: ConvCase, n: int):
 @given(case=conv_cases(max_side=12, max_channels=3, max_kernel=5), o=st.integers(1, 40), n=batches(1, 4), seed=seeds())
 def test_any_geometry(dtype: np.dtype, case: ConvCase, o: int, n: int, seed: int):
     case = case._replace(out_channels=o)
-    assert direct.applies(sampling_of(case, n))
+    assert direct.applies_to_weights(sampling_of(case, n), dtype)
     check_patches(poisoned(dtype), case, n, seed)
     check_weight_grad(poisoned(dtype), case, n, seed)
 
@@ -68,17 +64,37 @@ def test_applies_up_to_a_number_of_taps():
     ]
 
 
+def test_the_cases_are_what_it_takes(dtype: np.dtype):
+    """But the last, whose phases alone have few taps."""
+    *cases, last = (sampling_of(case, 3) for case in CASES.values())
+    assert all(direct.applies(s) and direct.applies_to_weights(s, dtype) for s in cases)
+    assert not direct.applies(last)
+    assert not direct.applies_to_weights(last, dtype)
+
+
+@pytest.mark.parametrize(
+    ("width", "filters", "expected"),
+    [(14, 64, True), (14, 512, False), (64, 512, True), (64, 528, False), (7, 1024, False), (500, 64, True)],
+)
+def test_takes_no_weight_gradient_whose_band_is_a_few_pixels(width: int, filters: int, expected: bool):
+    """Lines of dy longer than a band are a band of their own."""
+    s = sampling_of(ConvCase((9, width), (1, 1), (1, 1), "valid", 3 * TILE_ROWS, filters), 2)
+    assert direct.applies(s)
+    assert direct.applies_to_weights(s, np.dtype("float32")) is expected
+    assert weight_grad.packs(s, np.dtype("float32")) is (filters % (TILE_BYTES // 4) > 0)
+
+
 def test_it_is_what_runs(ops: NumbaOps, monkeypatch: pytest.MonkeyPatch):
-    """The products of one image channel, and of none but those that are small enough."""
+    """The products of one image channel, and of none but those that are small enough; forward with any filters."""
     calls: list[str] = []
     for name in ("convolve", "weight_grad"):
         own = getattr(direct, name)
         monkeypatch.setattr(direct, name, lambda *a, own=own, name=name: (calls.append(name), own(*a)))
-    for channels in (1, direct.MOST_TAPS // 4 + 1):
-        t = Trilinear(ConvCase((6, 6), (2, 2), (1, 1), "same", channels, 3), 2, ops.dtype, seed=0)
+    for channels, filters in ((1, 3), (direct.MOST_TAPS // 4 + 1, 3), (1, 1040)):
+        t = Trilinear(ConvCase((6, 6), (2, 2), (1, 1), "same", channels, filters), 2, ops.dtype, seed=0)
         ops.conv2d(t.x, t.w, *t.geometry)
         ops.conv2d_weight_grad(t.x, t.y, *t.geometry, t.case.kernel)
-    assert calls == ["convolve", "weight_grad"]
+    assert calls == ["convolve", "weight_grad", "convolve"]
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.25, None])

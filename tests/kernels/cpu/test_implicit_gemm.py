@@ -1,6 +1,10 @@
-"""Convolutions as implicit products on whole numbers, in poisoned memory, at the edges of tiles and blocks."""
+"""Convolutions as implicit products on whole numbers, in poisoned memory, at the edges of tiles and blocks.
+
+All of them run the general kernel, those with few taps too; `test_direct` has the kernel that would take these.
+"""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +17,8 @@ from kernels.activations import FORMULAS
 from kernels.cpu import NumbaOps, implicit_gemm, narrow, sampling
 from kernels.cpu.microkernel import TILE_BYTES, TILE_ROWS
 from minigan.testing import ConvCase, batches, conv_cases, seeds
+
+pytestmark = pytest.mark.usefixtures("general_kernels")
 
 COLUMNS = TILE_BYTES // 4
 SAME, WIDE = (5, 7), (COLUMNS + 3, 2 * COLUMNS + 1)
@@ -36,7 +42,7 @@ def ops(dtype: np.dtype) -> NumbaOps:
 
 
 def poisoned(dtype: np.dtype) -> NumbaOps:
-    """Operations in memory full of NaN that take neither Winograd's transforms nor the narrow kernel."""
+    """Operations in memory full of NaN that do not take Winograd's transforms."""
     ops = NumbaOps(dtype)
     ops.convolution = "implicit"
     ops.empty((1 << 21,))
@@ -71,8 +77,10 @@ def check(ops: NumbaOps, case: ConvCase, n: int, seed: int = 0) -> None:
 
 @pytest.mark.parametrize("n", [0, 1, 3])
 @pytest.mark.parametrize("case", EDGES.values(), ids=EDGES)
-def test_edges(ops: NumbaOps, case: ConvCase, n: int):
+def test_edges(ops: NumbaOps, general_kernels: list[tuple[str, Any]], case: ConvCase, n: int):
+    general_kernels.clear()
     check(ops, case, n)
+    assert {kernel for kernel, _ in general_kernels} == {"implicit_gemm"}
 
 
 @given(case=conv_cases(max_side=9, max_channels=5, max_kernel=5), n=batches(1, 3), seed=seeds())

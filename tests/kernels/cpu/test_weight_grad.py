@@ -1,4 +1,9 @@
-"""The weight gradient on whole numbers, in poisoned memory: blocks of rows, chunks of the sum, and both."""
+"""The weight gradient on whole numbers, in poisoned memory: blocks of rows, chunks of the sum, and both.
+
+All cases run the general kernel, those with few taps too; `test_direct` has the kernel that would take these.
+"""
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +14,11 @@ from test_products import Trilinear, assert_exact
 import kernels
 from kernels.cpu import NumbaOps, sampling, weight_grad
 from kernels.cpu.microkernel import TILE_BYTES, TILE_ROWS
-from kernels.cpu.weight_grad import DEPTH, Partition
+from kernels.cpu.sampling import Sampling
+from kernels.cpu.weight_grad import DEPTH
 from minigan.testing import ConvCase, batches, conv_cases, seeds
+
+pytestmark = pytest.mark.usefixtures("general_kernels")
 
 COLUMNS = TILE_BYTES // 4
 BLOCK_ROWS = weight_grad.BLOCK_PANELS * TILE_ROWS
@@ -31,9 +39,9 @@ def ops(dtype: np.dtype) -> NumbaOps:
     return poisoned(dtype)
 
 
-def partition_of(case: ConvCase, n: int) -> Partition:
+def sampling_of(case: ConvCase, n: int) -> Sampling:
     x, w, y = (n, *case.size, case.in_channels), (*case.kernel, case.in_channels, case.out_channels), case.windows
-    return weight_grad.partition(sampling.forward(x, w, (n, *y, case.out_channels), case.stride, case.pads))
+    return sampling.forward(x, w, (n, *y, case.out_channels), case.stride, case.pads)
 
 
 def check(ops: NumbaOps, case: ConvCase, n: int, seed: int = 0) -> None:
@@ -48,8 +56,10 @@ def check(ops: NumbaOps, case: ConvCase, n: int, seed: int = 0) -> None:
 
 @pytest.mark.parametrize("n", [0, 1, 3])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_edges(ops: NumbaOps, case: ConvCase, n: int):
+def test_edges(ops: NumbaOps, general_kernels: list[tuple[str, Any]], case: ConvCase, n: int):
+    general_kernels.clear()
     check(ops, case, n)
+    assert {kernel for kernel, _ in general_kernels} == {"weight_grad"}
 
 
 @given(case=conv_cases(max_side=12, max_channels=9, max_kernel=5), n=batches(1, 4), seed=seeds())
@@ -66,16 +76,25 @@ def test_an_image_without_pixels_has_none_to_learn_from(ops: NumbaOps):
     check(ops, ConvCase((0, 4), (2, 2), (1, 1), (1, 1, 1, 1), 3, 5), 2)
 
 
-def test_the_cases_are_what_they_say():
+def test_the_cases_are_what_they_say(ops: NumbaOps, general_kernels: list[tuple[str, Any]]):
     """dw is cut one way, the other and both."""
-    few, both, many = (
-        partition_of(CASES[name], 3) for name in ("chunks of the sum", "chunks and blocks", "blocks alone")
-    )
+    general_kernels.clear()
+    for name in ("chunks of the sum", "chunks and blocks", "blocks alone"):
+        t = Trilinear(CASES[name], 3, ops.dtype, seed=0)
+        ops.conv2d_weight_grad(t.x, t.y, *t.geometry, t.case.kernel)
+    few, both, many = (partition for _, partition in general_kernels)
     assert few.row_blocks == 1 < few.chunks
     assert both.row_blocks > 1
     assert both.chunks > 1
     assert many.row_blocks >= weight_grad.ITEMS
     assert many.chunks == 1
+
+
+def test_dy_is_packed_unless_one_block_reads_whole_panels(dtype: np.dtype):
+    as_it_stands = CASES["rows that end inside a segment"]
+    assert not weight_grad.packs(sampling_of(as_it_stands, 3), dtype)
+    assert weight_grad.packs(sampling_of(as_it_stands._replace(out_channels=COLUMNS + 1), 3), dtype)
+    assert weight_grad.packs(sampling_of(as_it_stands._replace(in_channels=BLOCK_ROWS), 3), dtype)
 
 
 def test_a_patch_that_is_not_finite_reaches_its_own_entries_alone(ops: NumbaOps):
