@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import geometric_mean
 
-from minigan.bench.results import Document, load
+from minigan.bench.results import Document, load, unfinished
 from minigan.bench.tables import OURS, Table, columns, machine_text, tables, title_of
 from minigan.errors import UserError
 from minigan.training.files import atomic_write_bytes, atomic_write_text
@@ -51,9 +51,9 @@ def read(folder: Path) -> dict[str, Document]:
     Raises:
         UserError: one is of a quick or unfinished run, or they are not of one machine.
     """
-    documents = {}
+    documents, on_gpu = {}, folder / f"{GPU}.json"
     for path in sorted(folder.glob("*.json")):
-        if path.stem != GPU:
+        if path not in (on_gpu, unfinished(on_gpu)):
             document = _finished(path)
             documents[document.subject] = document
     machines = {(document.machine["cpu"], document.machine["cores"]) for document in documents.values()}
@@ -63,7 +63,7 @@ def read(folder: Path) -> dict[str, Document]:
 
 
 def read_gpu(folder: Path) -> Document | None:
-    """The finished results of `python -m benchmarks.gpu` in a folder, or None; UserError as `read`."""
+    """The finished results of `python -m benchmarks.gpu` in a folder, None if there are none; UserError as `read`."""
     path = folder / f"{GPU}.json"
     return _finished(path) if path.exists() else None
 
@@ -71,7 +71,7 @@ def read_gpu(folder: Path) -> Document | None:
 def _finished(path: Path) -> Document:
     document = load(path)
     if document.quick or not document.complete:
-        raise UserError(f"{path} is of a {'quick' if document.quick else 'unfinished'} run: measure it again")
+        raise UserError(f"{path} is of {'a quick' if document.quick else 'an unfinished'} run: measure it again")
     return document
 
 

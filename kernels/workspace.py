@@ -13,6 +13,7 @@ capturable as a CUDA graph.
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 
@@ -25,8 +26,8 @@ SMALLEST_CHUNK = 1 << 20
 """Bytes. Chunks double up to the size of a request, so a step is served by a handful of them."""
 
 MOST_SERVED = 4096
-"""Requests whose arrays are kept, to be handed out again when the same is asked for at the same place: to make three
-new arrays for a slice of bytes with a type and a shape takes a microsecond. A step makes a few hundred."""
+"""Requests whose arrays are kept, for when the same is asked for at the same place: to make three new arrays for a
+slice of bytes with a type and a shape takes a microsecond, a view of a kept one a tenth. A step makes a few hundred."""
 
 NAN_BYTE = 0xFF
 """Filled with it, every float is NaN and every signed integer -1."""
@@ -58,6 +59,10 @@ class Workspace:
         self._served: dict[tuple[tuple[int, int], Shape, np.dtype], tuple[Array, tuple[int, int]]] = {}
         self._scratch = _Scratch(self)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: without the arrays that are kept, whose copies would be no views of the copied chunks."""
+        return self.__dict__ | {"_served": {}}
+
     @property
     def nbytes(self) -> int:
         """Bytes held, whether handed out or not."""
@@ -78,13 +83,14 @@ class Workspace:
 
     def empty(self, shape: Shape, dtype: np.dtype) -> Array:
         """A C-contiguous buffer with undefined contents, valid until `reset` (or the end of its scratch block)."""
+        shape = tuple(shape)
         request = self._position, shape, dtype
         if request not in self._served:
             if len(self._served) >= MOST_SERVED:
                 self._served.clear()
             self._served[request] = self._serve(shape, dtype)
         buffer, self._position = self._served[request]
-        return buffer
+        return buffer.view()  # a caller may change shape and flags of an array in place: of his, not of the kept one
 
     def _serve(self, shape: Shape, dtype: np.dtype) -> tuple[Array, tuple[int, int]]:
         """The buffer, and the position behind it."""
@@ -96,7 +102,7 @@ class Workspace:
         if index == len(self._chunks):
             if self._frozen:
                 raise WorkspaceFrozenError(
-                    f"the workspace is frozen at {self.nbytes} bytes and cannot serve {dtype} {tuple(shape)}"
+                    f"the workspace is frozen at {self.nbytes} bytes and cannot serve {dtype} {shape}"
                 )
             self._chunks.append(self._allocate(max(need, SMALLEST_CHUNK, self.nbytes)))
         buffer = self._chunks[index][offset : offset + count * dtype.itemsize].view(dtype).reshape(shape)

@@ -55,8 +55,8 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
         assert view.size == 0 or np.shares_memory(view, self._memory), "a reshape that copies"
         return DeviceArray(view, self._runtime)
 
-    def view(self, dtype: Any) -> "DeviceArray":
-        return DeviceArray(self._memory.view(dtype), self._runtime)
+    def view(self, *dtype: Any) -> "DeviceArray":
+        return DeviceArray(self._memory.view(*dtype), self._runtime)
 
     def swapaxes(self, a: int, b: int) -> "DeviceArray":
         return DeviceArray(self._memory.swapaxes(a, b), self._runtime)

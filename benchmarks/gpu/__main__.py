@@ -2,6 +2,7 @@
 
     python -m benchmarks.gpu              check and time; writes benchmarks/results/gpu.json
     python -m benchmarks.gpu --check      check only
+    python -m benchmarks.gpu --unsound "the tests have failed"   the same, but gpu.json stays as it is
     python -m benchmarks.gpu --emulator   all of it in miniature, in the emulator: is this program itself in order?
 
 It needs CuPy, NumPy, Numba and Matplotlib, uses PyTorch where it is installed, and no network.
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from kernels.cuda import detect, emulator
 from minigan.bench.machine import describe
-from minigan.bench.results import Document
+from minigan.bench.results import Document, unfinished
 
 from .checks import ROOT, Check, checks
 from .measure import Case, Effort, measure
@@ -52,15 +53,17 @@ def cases(backend: str) -> Iterator[Case]:
 def timed(
     backend: str, effort: Effort, document: Document, path: Path, seconds: float = SECONDS, sound: bool = True
 ) -> list[str]:
-    """Fill a document with the cases of a backend, and write it after each.
+    """Fill a document with the cases of a backend, and write it after each, as `unfinished` beside `path`.
 
     Args:
+        path: what is there is replaced once the document is complete.
         sound: whether all checks have passed.
 
     Returns:
         The contenders of ours that compute something wrong, "contender: case"; with one of them, or if not all is
         sound, the document is never complete.
     """
+    own = unfinished(path)
     end, wrong = time.monotonic() + seconds, list[str]()
     for case in cases(backend):
         if time.monotonic() > end:
@@ -70,13 +73,15 @@ def timed(
         wrong += [who for who in disagreeing if who.startswith(OURS)]
         document.records += records
         document.missing |= missing
-        document.save(path)
+        document.save(own)
         times = ", ".join(f"{f'{r.contender} {r.variant}'.strip()} {1e6 * r.median:.1f} us" for r in records)
         print(f"{case}: {times or 'nobody'}", flush=True)
         for who, why in missing.items():
             print(f"  without {who}: {why}", flush=True)
     document.complete = sound and not wrong
-    document.save(path)
+    document.save(own)
+    if document.complete:
+        own.replace(path)
     return wrong
 
 
@@ -86,6 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="time nothing")
     parser.add_argument("--emulator", action="store_true", help="everything in miniature, in the emulator")
     parser.add_argument("--out", type=Path, help="JSON to write; by default, on a GPU, benchmarks/results/gpu.json")
+    parser.add_argument("--unsound", metavar="WHY", help="what has failed before: the results count as unfinished")
     asked = parser.parse_args(arguments)
     backend = "cuda-emulator" if asked.emulator else "cuda"
     if reason := (emulator if asked.emulator else detect).why_not():
@@ -104,9 +110,10 @@ def main(arguments: list[str] | None = None) -> int:
         return int(bool(failed))
     path = asked.out or (Path(tempfile.mkdtemp()) / "gpu.json" if asked.emulator else RESULT)
     missing = {check.name: f"a check has failed: {check}" for check in failed}
+    missing |= {} if asked.unsound is None else {OURS: asked.unsound}
     document = Document("gpu", asked.emulator, describe() | {"gpu": device}, {}, missing=missing)
-    wrong = timed(backend, MINIATURE if asked.emulator else FULL, document, path, sound=not failed)
-    print(f"written: {path}")
+    wrong = timed(backend, MINIATURE if asked.emulator else FULL, document, path, sound=not missing)
+    print(f"written: {path if document.complete else unfinished(path)}")
     for who in wrong:
         print(f"FAILED  {who}: {document.missing[who]}")
     return int(bool(failed or wrong))

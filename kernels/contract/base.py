@@ -66,7 +66,7 @@ class OpsBase:
 
     def empty(self, shape: Shape, dtype: np.typing.DTypeLike | None = None) -> Array:
         """A workspace buffer with undefined contents, valid until the next `begin_step`."""
-        return self.workspace.empty(tuple(shape), self.dtype if dtype is None else np.dtype(dtype))
+        return self.workspace.empty(shape, self.dtype if dtype is None else np.dtype(dtype))
 
     def allocate(self, nbytes: int) -> Array:
         """Bytes of the device's memory, aligned; they live as long as somebody holds them."""

@@ -80,6 +80,11 @@ class Document:
         atomic_write_text(path, json.dumps({"format": FORMAT} | asdict(self), indent=1) + "\n")
 
 
+def unfinished(path: Path) -> Path:
+    """Where the results of a run are until they are complete and take the place of what is at `path`."""
+    return path.with_stem(f"{path.stem}-unfinished")
+
+
 def load(path: Path) -> Document:
     """Read a document.
 

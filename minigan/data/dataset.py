@@ -42,8 +42,10 @@ class ArrayDataset:
     Args:
         name: in messages.
         x: the samples.
-        labels: (N,) whole numbers, each the place of its class in `class_names`.
-        class_names: of all classes; None where they have none, and then no preset learns from the labels.
+        labels: (N,) whole numbers from 0, each the place of its class in `class_names`.
+        class_names: of all classes. None where they have none: how many classes there are is then not known, labels are
+            refused only below 0 and above int64, and a preset learns from them if its `Trainer` is told `classes`,
+            which then checks those that it is given.
 
     Raises:
         UserError: an array of another kind or shape, or a label of no class.
@@ -84,6 +86,6 @@ def _check_labels(name: str, labels: NDArray[Any], count: int, class_names: tupl
         raise UserError(f"{name}: expected labels ({count},), one for each sample, got {labels.shape}")
     if not np.issubdtype(labels.dtype, np.integer):
         raise UserError(f"{name}: expected labels that are whole numbers, got {labels.dtype}")
-    if class_names is not None and count and not 0 <= labels.min() <= labels.max() < len(class_names):
-        got = f"{labels.min()} to {labels.max()}"
-        raise UserError(f"{name}: expected labels in [0, {len(class_names)}), got {got}")
+    limit, written = (2**63, "2^63") if class_names is None else (len(class_names), str(len(class_names)))
+    if count and not 0 <= int(labels.min()) <= int(labels.max()) < limit:
+        raise UserError(f"{name}: expected labels in [0, {written}), got {labels.min()} to {labels.max()}")

@@ -1,6 +1,7 @@
 """The GPU's checks and timings, as far as they go without one: on the emulator, and PyTorch on a CPU."""
 
 import contextlib
+import shutil
 import subprocess
 import sys
 import types
@@ -19,7 +20,9 @@ from benchmarks.gpu import checks, products, sides, steps
 from benchmarks.gpu.measure import Case, Effort, Entry, Ready, measure, sets
 from benchmarks.gpu.sides import Ours
 from kernels.cuda import CudaOps, emulator
-from minigan.bench.results import Document, load
+from minigan.bench.results import Document, load, unfinished
+
+ROOT = Path(__file__).parents[2]
 
 needs_emulator = pytest.mark.skipif(bool(emulator.why_not()), reason=str(emulator.why_not()))
 
@@ -46,9 +49,10 @@ class TestChecks:
         out = capsys.readouterr().out
         assert f"FAILED  {told}\n" in out
         assert "x: nobody\n" in out
-        document = load(path)
+        document = load(unfinished(path))
         assert document.missing["matmul naive float32"] == f"a check has failed: {told}"
         assert not document.complete
+        assert not path.exists()
 
     @needs_emulator
     def test_a_kernel_that_does_not_start_fails_and_the_others_are_checked(
@@ -217,6 +221,56 @@ def test_what_has_no_time_left_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     assert document.complete
 
 
+@needs_emulator
+def test_what_was_sound_stays_until_it_is_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run whose tests have failed before, or that is interrupted, leaves it alone."""
+    clock, path = Clockwork({"minigan": 1.0}), tmp_path / "gpu.json"
+    case = Case({"what": "x"}, lambda: [clock.entry("minigan")])
+    monkeypatch.setattr(gpu, "checks", lambda _: iter(()))
+    monkeypatch.setattr(gpu, "cases", lambda _: iter([case]))
+    Document("gpu", False, {}, {}, {"earlier": "sound"}, complete=True).save(path)
+    before = path.read_bytes()
+
+    assert gpu.main(["--emulator", "--out", str(path), "--unsound", "tests have failed"]) == 0
+    assert path.read_bytes() == before
+    assert f"written: {unfinished(path)}\n" in capsys.readouterr().out
+    assert (load(unfinished(path)).complete, load(unfinished(path)).missing["minigan"]) == (False, "tests have failed")
+
+    def interrupted() -> list[Entry]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gpu, "cases", lambda _: iter([case, Case({"what": "y"}, interrupted)]))
+    with pytest.raises(KeyboardInterrupt):
+        gpu.main(["--emulator", "--out", str(path)])
+    assert path.read_bytes() == before
+    assert load(unfinished(path)).missing == {}
+
+    monkeypatch.setattr(gpu, "cases", lambda _: iter([case]))
+    assert gpu.main(["--emulator", "--out", str(path)]) == 0
+    assert f"written: {path}\n" in capsys.readouterr().out
+    assert (load(path).complete, load(path).missing) == (True, {})
+    assert not unfinished(path).exists()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("failing", ["nothing", "-m pytest", "-m benchmarks.gpu"])
+def test_make_passes_a_failure_on(failing: str, tmp_path: Path) -> None:
+    """To the timings, which then count as unfinished; and the README stays as it is."""
+    python, log = tmp_path / "python", tmp_path / "log"
+    python.write_text(f'#!/bin/sh\necho "$*" >> {log}\ncase "$*" in "{failing}"*) exit 1;; esac\n')
+    python.chmod(0o755)
+    run = subprocess.run(
+        ["make", "gpu", f"GPU_PYTHON={python}"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    asked = [line for line in log.read_text().splitlines() if line.startswith("-m")]
+    unsound = " --unsound tests of the operations have failed" if failing == "-m pytest" else ""
+    assert asked[:2] == ["-m pytest tests/kernels -k cuda and not emulator", f"-m benchmarks.gpu{unsound}"]
+    assert asked[2:] == (["-m benchmarks.report"] if failing == "nothing" else [])
+    assert (run.returncode == 0) == (failing == "nothing")
+
+
 @pytest.mark.parametrize(
     ("name", "code"), [("minigan", 1), ("minigan TF32", 1), ("PyTorch", 0)], ids=["ours", "ours in TF32", "theirs"]
 )
@@ -230,7 +284,8 @@ def test_a_kernel_of_ours_that_disagrees_fails(
     monkeypatch.setattr(gpu, "checks", lambda _: iter(()))
     monkeypatch.setattr(gpu, "cases", lambda _: iter([Case({"what": "x", "n": 3}, lambda: entries)]))
     assert gpu.main(["--emulator", "--out", str(path)]) == code
-    assert load(path).complete == (code == 0)
+    assert load(unfinished(path) if code else path).complete == (code == 0)
+    assert path.exists() != unfinished(path).exists()
     failed = f"FAILED  {name}: x 3: DisagreesError: off by 4.5e-02, at most 2e-05 is allowed\n"
     assert (failed in capsys.readouterr().out) == (code == 1)
 

@@ -8,6 +8,7 @@ from bench_documents import documents, gpu_document
 from PIL import Image
 
 from benchmarks import report
+from minigan.bench.results import unfinished
 from minigan.bench.run import SUBJECTS
 from minigan.errors import UserError
 
@@ -68,12 +69,12 @@ def test_what_was_not_measured_is_said(root: Path) -> None:
     assert report.NOT_YET in (root / "docs/benchmarks.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("field", "value", "word"), [("quick", True, "quick"), ("complete", False, "unfinished")])
+@pytest.mark.parametrize(("field", "value", "word"), [("quick", True, "a quick"), ("complete", False, "an unfinished")])
 def test_only_finished_results_are_reported(field: str, value: bool, word: str, root: Path) -> None:
     own = documents()["step"]
     setattr(own, field, value)
     own.save(root / "results" / "step.json")
-    with pytest.raises(UserError, match=rf"step.json is of .* {word} run"):
+    with pytest.raises(UserError, match=rf"step.json is of {word} run"):
         report.main(root / "results", root)
 
 
@@ -121,6 +122,15 @@ class TestOnAGpu:
         after = (root / "README.md").read_text(encoding="utf-8")
         between = "<!-- bench:gpu -->"
         assert after.split(between)[1][:200] == before.split(between)[1][:200]
+
+    def test_what_is_unfinished_is_not_there(self, root: Path) -> None:
+        """It waits beside gpu.json for its end, which may be an interruption."""
+        results = save(root / "results", "step")
+        document = gpu_document()
+        document.complete = False
+        document.save(unfinished(results / "gpu.json"))
+        report.main(results, root)
+        assert report.NOT_ON_A_GPU in (root / "README.md").read_text(encoding="utf-8")
 
     def test_a_miniature_is_refused(self, root: Path) -> None:
         document = gpu_document()

@@ -1,14 +1,22 @@
 """Whether there is a GPU: every way in which there may be none is named, and none of them raises."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from fake_cupy import CUPY, STATES, without_cupy
+from fake_cupy import CUPY, SOME, STATES, without_cupy
 
 from kernels.cuda import detect
+
+NO_KERNEL = (
+    r".+, compute capability \d+\.\d+: "
+    "(NVRTC, the compiler, or its headers are missing|a chip that this NVRTC, or this driver, does not know"
+    "|a kernel does not run|a kernel gave )"
+)
+"""How the reason begins where a device is there and answers."""
 
 
 def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> tuple[bool, str]:
@@ -29,6 +37,12 @@ def test_a_gpu_is_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_each_way_to_have_none_is_named(state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, reason = STATES[state]
     assert found(tmp_path, monkeypatch, source) == (False, reason)
+
+
+def test_where_a_device_answers_each_reason_begins_as_known() -> None:
+    reasons = [reason for _, reason in STATES.values() if reason.startswith(SOME)]
+    assert len(reasons) > 5
+    assert all(re.match(NO_KERNEL, reason) for reason in reasons)
 
 
 def test_no_cupy_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,11 +78,16 @@ def test_the_real_cupy_gives_a_verdict() -> None:
     program = "from kernels.cuda import detect; usable, text = detect.gpu(); print(usable); print(text)"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
     usable, text = run.stdout.splitlines()
-    assert usable == "True" or text.startswith(
-        (
-            "no usable driver: CUDARuntimeError: cudaError",
-            "no CUDA device",
-            "no NVIDIA driver",
-            "the NVIDIA driver is too",
+    assert (
+        usable == "True"
+        or text.startswith(
+            (
+                "no usable driver: CUDARuntimeError: cudaError",
+                "no CUDA device",
+                "no NVIDIA driver",
+                "the NVIDIA driver is too",
+                "a device is there, but does not answer: CUDARuntimeError: cudaError",
+            )
         )
-    )
+        or re.match(NO_KERNEL, text)
+    ), text

@@ -62,6 +62,26 @@ def test_a_label_of_no_class_is_refused(bad: int, user_error) -> None:
         ArrayDataset("toy", np.zeros((4, 2), np.float32), labels, ("a", "b", "c"))
 
 
+@pytest.mark.parametrize(
+    ("labels", "got"),
+    [(np.array([0, -1]), "-1 to 0"), (np.array([0, 2**63], np.uint64), "0 to 9223372036854775808")],
+    ids=["negative", "beyond int64"],
+)
+def test_a_label_that_can_be_of_no_class_is_refused_without_their_names_too(
+    labels: np.ndarray, got: str, user_error
+) -> None:
+    with user_error("toy", "expected labels in [0, 2^63)", f"got {got}"):
+        ArrayDataset("toy", np.zeros((2, 2), np.float32), labels)
+
+
+def test_labels_need_no_names_of_classes() -> None:
+    """How many there are is for others to say: `Trainer(..., classes=10)`."""
+    labels = np.array([7, 2**63 - 1], np.uint64)
+    dataset = ArrayDataset("toy", np.zeros((2, 2), np.float32), labels)
+    assert dataset.num_classes is None
+    assert dataset.batch(np.array([1]))[1].tolist() == [2**63 - 1]
+
+
 def test_labels_that_are_no_whole_numbers_are_refused(user_error) -> None:
     with user_error("toy", "whole numbers", "float64"):
         ArrayDataset("toy", np.zeros((4, 2), np.float32), np.zeros(4))

@@ -1,5 +1,6 @@
 """The bump allocator: aligned, the same addresses step after step, nothing new once frozen."""
 
+import copy
 import math
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernels.reference import NumpyOps
 from kernels.workspace import ALIGNMENT, SMALLEST_CHUNK, Workspace, WorkspaceFrozenError
 
 F4, F8, I4 = (np.dtype(t) for t in (np.float32, np.float64, np.int32))
@@ -45,15 +47,54 @@ def test_the_same_step_gets_the_same_addresses_and_no_new_memory(requests: list)
     assert workspace.nbytes == held
 
 
-def test_the_same_request_at_the_same_place_gets_the_same_array():
+def test_the_same_request_at_the_same_place_is_cut_out_once(monkeypatch: pytest.MonkeyPatch):
+    serve, served = Workspace._serve, []
+    monkeypatch.setattr(Workspace, "_serve", lambda *request: served.append(request) or serve(*request))
     workspace = Workspace()
-    first, second = workspace.empty((4,), F4), workspace.empty((4,), F4)
-    workspace.reset()
-    assert workspace.empty((4,), F4) is first
-    assert workspace.empty((4,), F4) is second
+    for _ in range(3):
+        workspace.reset()
+        first, second = workspace.empty((4,), F4), workspace.empty((4,), F4)
+        assert not np.shares_memory(first, second)
+    assert len(served) == 2
     workspace.reset()
     assert workspace.empty((2, 2), F4).shape == (2, 2)
     assert workspace.empty((4,), I4).dtype == I4
+
+
+def test_what_a_caller_makes_of_an_array_stays_with_it():
+    """Shape, dtype and flags can be changed in place."""
+    workspace = Workspace()
+    changed = workspace.empty((4,), F4)
+    address = changed.ctypes.data
+    changed.shape = (2, 2)
+    changed.dtype = I4
+    changed.flags.writeable = False
+    workspace.reset()
+    again = workspace.empty((4,), F4)
+    assert (again.shape, again.dtype, again.ctypes.data) == ((4,), F4, address)
+    assert again.flags.writeable
+    assert changed.shape == (2, 2)
+
+
+def test_a_copy_hands_out_its_own_memory():
+    workspace = Workspace()
+    mine = workspace.empty((4,), F4)
+    mine.fill(1)
+    workspace.reset()
+    other = copy.deepcopy(workspace)
+    theirs = other.empty((4,), F4)
+    assert any(np.shares_memory(theirs, chunk) for chunk in other._chunks)
+    assert not np.shares_memory(theirs, mine)
+    with other.scratch():
+        other.empty((4,), F4)
+    assert other.empty((4,), F4).ctypes.data > theirs.ctypes.data
+    assert np.shares_memory(workspace.empty((4,), F4), mine)
+
+
+def test_a_shape_may_be_a_list():
+    workspace = Workspace()
+    assert workspace.empty([2, 3], F4).shape == (2, 3)
+    assert NumpyOps(np.float32, workspace=workspace).empty([2, 3]).shape == (2, 3)
 
 
 def test_no_more_arrays_are_kept_than_a_step_needs(monkeypatch: pytest.MonkeyPatch):

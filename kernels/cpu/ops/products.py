@@ -119,7 +119,8 @@ class NumbaProducts(ProductOps):
 
     def takes_winograd(self, x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair) -> bool:
         """Whether the products of such a convolution go by Winograd's transforms."""
-        possible = applies(x_shape, w_shape, y_shape, stride, TILE_BYTES // self.dtype.itemsize)
+        x_shape, w_shape, y_shape = tuple(x_shape), tuple(w_shape), tuple(y_shape)  # answers are kept by them
+        possible = applies(x_shape, w_shape, y_shape, (stride[0], stride[1]), TILE_BYTES // self.dtype.itemsize)
         if self.convolution == "auto":
             return possible and wins(x_shape, w_shape, self.dtype)
         return possible and self.convolution == "winograd"

@@ -98,6 +98,11 @@ class Evidence:
         return distance is not None and low < distance < high
 
     @property
+    def flat(self) -> bool:
+        """Whether D is undecided and says the same of every sample."""
+        return self.above(self.get("d_loss"), UNDECIDED) and self.below(self.get("d_spread"), SPREAD)
+
+    @property
     def bounded(self) -> bool:
         """Whether D's slope is bounded, by a penalty or by its weights' norm."""
         return self.config.weight_norm == "spectral" or self.config.penalty not in (None, NO_PENALTY)
@@ -149,7 +154,9 @@ def vanishing_gradient(e: Evidence) -> str | None:
     layer = min(rms, key=rms.__getitem__, default="")
     if rms and not rms[layer]:
         return f"no gradient at all reaches {layer}"
-    if e.below(rms.get(layer), FLOOR) and not weak_discriminator(e):  # else there is nothing to send
+    # A flat D has nothing to send: it is the failure to name, or none where the samples are like the data.
+    sends = not e.flat or (e.bounded and not e.like_data)
+    if e.below(rms.get(layer), FLOOR) and sends:
         return f"the gradient of {layer} is {rms[layer]:.1e} an element (rms), less than an optimizer sees ({FLOOR:g})"
     return None
 
@@ -185,9 +192,7 @@ def weak_discriminator(e: Evidence) -> str | None:
 
     A D whose slope is bounded may be as flat and teach all the same.
     """
-    if e.bounded or e.like_data:
-        return None
-    if not (e.above(e.get("d_loss"), UNDECIDED) and e.below(e.get("d_spread"), SPREAD)):
+    if e.bounded or e.like_data or not e.flat:
         return None
     return (
         f"its loss is {e.told('d_loss', '.2f')} of an undecided one's, and it says the same of every sample: "

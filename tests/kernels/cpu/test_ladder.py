@@ -181,6 +181,12 @@ def test_convolutions_go_by_winograd_or_do_not(name: str):
     assert not ops.takes_winograd((2, 6, 5, 1), (3, 3, 1, 16), (2, 6, 5, 16), stride)
 
 
+def test_whether_it_goes_by_winograd_can_be_asked_with_lists():
+    ops, shapes = NumbaOps(np.float32), ([16, 6, 5, 32], [3, 3, 32, 32], [16, 6, 5, 32])
+    assert ops.takes_winograd(*shapes, [1, 1])
+    assert not ops.takes_winograd(*shapes, [3, 3])
+
+
 def test_a_rung_asks_for_no_more_memory_the_second_time(dtype: np.dtype):
     ops = NumbaOps(dtype)
     ops.matmul_rung, ops.convolution = "packed", "im2col"

@@ -109,6 +109,17 @@ def test_a_discriminator_that_is_flat_because_the_samples_are_like_the_data_is_n
     assert set(begun(signs | {"distance": 4.0}, before)) == {"weak-discriminator"}
 
 
+@pytest.mark.parametrize("settings", [{}, {"penalty": "r1"}])
+def test_what_a_flat_discriminator_does_not_send_is_not_vanishing_where_samples_are_like_the_data(
+    settings: dict[str, str],
+) -> None:
+    flat = {"d_loss": 1.0, "d_spread": 1e-9, "gradient/generator/dense2": 1e-9}
+    assert begun(flat | {"distance": 10.0}, **settings) == {}
+    named = "vanishing-gradient" if settings else "weak-discriminator"  # a D of bounded slope is not called weak
+    assert set(begun(flat | {"distance": 4.0}, **settings)) == {named}
+    assert set(begun(flat | {"distance": 10.0, "d_spread": 1.0}, **settings)) == {"vanishing-gradient"}
+
+
 @pytest.mark.parametrize(
     "settings", [{"penalty": "r1"}, {"weight_norm": "spectral", "loss": "hinge"}, {"loss": "wasserstein"}]
 )
