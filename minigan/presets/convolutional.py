@@ -63,6 +63,35 @@ def _dcgan(options: Options) -> Networks:
     return adversaries(options, generator, Sequential(*features, Dense(size, 1)))
 
 
+def _wgan_gp(options: Options) -> Networks:
+    """Three 5x5 convolutions with stride 2 on either side; the last of the critic sees 29x29 pixels."""
+    quarters, channels = quarter(options), options.data_shape[2]
+    small = (-(-quarters[0] // 2), -(-quarters[1] // 2))
+    narrow, middle, wide = map(options.units, (64, 128, 256))
+    generator = Sequential(
+        Dense(options.latent_dim, math.prod(small) * wide, bias=False),
+        Reshape(*small, wide),
+        *norm_layers("batch", wide, "relu"),
+        ConvTranspose2d(wide, middle, 5, stride=2, output_size=quarters, bias=False),
+        *norm_layers("batch", middle, "relu"),
+        ConvTranspose2d(middle, narrow, 5, stride=2, bias=False),
+        *norm_layers("batch", narrow, "relu"),
+        ConvTranspose2d(narrow, channels, 5, stride=2, activation="tanh"),
+    )
+    bias = options.norm == "none"
+    height, width = (-(-size // 8) for size in options.data_shape[:2])
+    critic = Sequential(
+        Conv2d(channels, narrow, 5, stride=2, activation="leaky_relu"),
+        Conv2d(narrow, middle, 5, stride=2, bias=bias),
+        *norm_layers(options.norm, middle, "leaky_relu"),
+        Conv2d(middle, wide, 5, stride=2, bias=bias),
+        *norm_layers(options.norm, wide, "leaky_relu"),
+        Flatten(),
+        Dense(height * width * wide, 1),
+    )
+    return adversaries(options, generator, critic)
+
+
 def _sngan(options: Options) -> Networks:
     """A discriminator of 3x3 and 4x4 convolutions in turn, the last of which sees 24x24 pixels."""
     layers: list[Layer] = []
@@ -134,9 +163,12 @@ DCGAN = Preset(
 
 WGAN_GP = Preset(
     name="wgan-gp",
-    summary="the networks of dcgan, LayerNorm in the critic, as a Wasserstein GAN with gradient penalty",
-    source="Gulrajani et al. 2017, Algorithm 1, on the networks of dcgan",
-    build=_dcgan,
+    summary="three 5x5 convolutions on either side, LayerNorm in the critic; Wasserstein with gradient penalty",
+    source=(
+        "Gulrajani et al. 2017, Algorithm 1 and LayerNorm in the critic; the convolutions of its authors' program for "
+        "MNIST, which has no normalisation"
+    ),
+    build=_wgan_gp,
     recipe=Recipe(
         loss="wasserstein",
         optimizer="adam",

@@ -57,8 +57,19 @@ SIZES = {
         conv(4, 1, 64) + conv(4, 64, 128, bias=False) + norm(128) + dense(7 * 7 * 128, 1),
     ),
     "wgan-gp": (
-        dense(100, 7 * 7 * 128, bias=False) + norm(128) + conv(4, 128, 64, bias=False) + norm(64) + conv(4, 64, 1),
-        conv(4, 1, 64) + conv(4, 64, 128, bias=False) + norm(128) + dense(7 * 7 * 128, 1),
+        dense(100, 4 * 4 * 256, bias=False)
+        + norm(256)
+        + conv(5, 256, 128, bias=False)
+        + norm(128)
+        + conv(5, 128, 64, bias=False)
+        + norm(64)
+        + conv(5, 64, 1),
+        conv(5, 1, 64)
+        + conv(5, 64, 128, bias=False)
+        + norm(128)
+        + conv(5, 128, 256, bias=False)
+        + norm(256)
+        + dense(4 * 4 * 256, 1),
     ),
     "sngan": (
         dense(100, 7 * 7 * 128, bias=False) + norm(128) + conv(4, 128, 64, bias=False) + norm(64) + conv(4, 64, 1),
@@ -197,7 +208,8 @@ def test_whether_a_penalty_goes_through_the_discriminator(preset: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "player"), [("sngan", "discriminator"), ("vae", "encoder"), ("autoencoder", "encoder")]
+    ("preset", "player"),
+    [("wgan-gp", "discriminator"), ("sngan", "discriminator"), ("vae", "encoder"), ("autoencoder", "encoder")],
 )
 def test_strokes_far_apart_are_judged_together(preset: str, player: str) -> None:
     """f(a + b) - f(a) - f(b) + f(0) is zero where nothing behind the convolutions but a sum sees both strokes."""
