@@ -27,6 +27,7 @@ import numpy as np
 from ..types import Array
 from .direct_tile import add_fewer_outer_products, add_outer_products, multiply_taps
 from .fork import fork
+from .implicit_gemm import locate_block
 from .jit import kernel, parallel_kernel
 from .microkernel import TILE_BYTES, TILE_ROWS, tile_width
 from .sampling import Sampling, locate
@@ -113,15 +114,9 @@ def _convolve_block(
     y: Array,
     offsets: Array,
 ) -> None:
-    slot, total, width = numba.get_thread_id(), s.images * s.height * s.width, tile_width(y)
-    tiles, k = (total + TILE_ROWS - 1) // TILE_ROWS, s.segments * s.length
-    first, end = tiles * b // blocks, tiles * (b + 1) // blocks
-    row, rows = first * TILE_ROWS, (end - first) * TILE_ROWS
+    slot, width, k = numba.get_thread_id(), tile_width(y), s.segments * s.length
     source_at, target_at = offsets[slot, 0], offsets[slot, 1]
-    image, line, column = s.source_image, s.source_row, s.source_column
-    locate(row, rows, s.images, s.height, s.width, s.source_start, image, line, column, source_at)
-    image, line, column = s.target_image, s.target_row, s.target_column
-    locate(row, rows, s.images, s.height, s.width, s.target_start, image, line, column, target_at)
+    _, rows = locate_block(b, blocks, s, source_at, target_at)
     for tile in range(0, rows, TILE_ROWS):
         following = min(tile + TILE_ROWS, rows - TILE_ROWS)
         for c in range(0, s.columns, width):

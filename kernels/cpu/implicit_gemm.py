@@ -124,6 +124,19 @@ def multiply_block(s: Sampling, tiles: int, source: Array, source_at: Array, pan
 
 
 @kernel
+def locate_block(b: int, blocks: int, s: Sampling, source_at: Array, target_at: Array) -> tuple[int, int]:
+    """First row of block b and its rows, in whole micro-tiles; where each row's patch and its result begin."""
+    tiles = (s.images * s.height * s.width + TILE_ROWS - 1) // TILE_ROWS
+    row = tiles * b // blocks * TILE_ROWS
+    rows = tiles * (b + 1) // blocks * TILE_ROWS - row
+    image, line, column = s.source_image, s.source_row, s.source_column
+    locate(row, rows, s.images, s.height, s.width, s.source_start, image, line, column, source_at)
+    image, line, column = s.target_image, s.target_row, s.target_column
+    locate(row, rows, s.images, s.height, s.width, s.target_start, image, line, column, target_at)
+    return row, rows
+
+
+@kernel
 def _convolve_block(
     b: int,
     s: Sampling,
@@ -137,17 +150,10 @@ def _convolve_block(
     offsets: Array,
 ) -> None:
     slot, total = numba.get_thread_id(), s.images * s.height * s.width
-    tiles = (total + TILE_ROWS - 1) // TILE_ROWS
     stride = (s.columns + tile_width(y) - 1) // tile_width(y) * tile_width(y)
-    first, end = tiles * b // blocks, tiles * (b + 1) // blocks
-    row, rows = first * TILE_ROWS, (end - first) * TILE_ROWS
-    source_at, target_at = offsets[slot, 0], offsets[slot, 1]
-    image, line, column = s.source_image, s.source_row, s.source_column
-    locate(row, rows, s.images, s.height, s.width, s.source_start, image, line, column, source_at)
-    image, line, column = s.target_image, s.target_row, s.target_column
-    locate(row, rows, s.images, s.height, s.width, s.target_start, image, line, column, target_at)
-    block = results[slot]
-    multiply_block(s, end - first, source, source_at, panels, block)
+    source_at, target_at, block = offsets[slot, 0], offsets[slot, 1], results[slot]
+    row, rows = locate_block(b, blocks, s, source_at, target_at)
+    multiply_block(s, rows // TILE_ROWS, source, source_at, panels, block)
     deliver(block, stride, min(rows, total - row), y, target_at, s.columns, bias, slope)
 
 
