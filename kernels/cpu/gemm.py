@@ -3,8 +3,8 @@
     for each block of K (KC at most)              its panels of B fit the second-level cache
         in parallel: pack all of A's block        (M, KC) as A panels, shared by all threads
         in parallel over panels of B              W columns each, a few at a time if they are short
-            pack the panel                        (KC, W), read M/R times from the cache
             for each A panel: one micro-tile      R x W of y in registers, while the next panel's rows are fetched
+                the first one packs the panel     (KC, W), read M/R times from the cache
             behind the last block: bias and activation, while the rows of y are still near
 
 B is packed just in time by the thread that needs it, so its panel never leaves the core. Only M x N is partitioned and
@@ -25,6 +25,7 @@ from .fork import fork
 from .jit import kernel, parallel_kernel
 from .microkernel import SHORT_ROWS, TILE_BYTES, TILE_ROWS, multiply_short_tile, multiply_tile, tile_width
 from .packing import PANEL_PAD, pack_column_rows, pack_columns, pack_row_columns, pack_rows
+from .packing_tile import multiply_and_pack
 from .vector import expect_read
 
 KC = 1024
@@ -141,14 +142,15 @@ def multiply_item(
     total = whole + short
     column, block = item // row_blocks * group, item % row_blocks
     end, edge = min(p.n, column + group), depth * group
-    for q in range(column, end, width):
-        at = (q - column) * depth
-        if p.trans_b:
-            pack_column_rows(b, q * p.ldb + k0, p.ldb, depth, min(width, end - q), b_panels, at)
-        else:
-            pack_columns(b, k0 * p.ldb + q, p.ldb, depth, min(width, end - q), b_panels, at)
-    add, last = p.accumulate or k0 > 0, k0 + depth == p.k
     first, behind = total * block // row_blocks, total * (block + 1) // row_blocks
+    packs = not p.trans_b and rows_of_panel(first, p.m)[1] == TILE_ROWS
+    for q in range(column, end, width):
+        at, columns = (q - column) * depth, min(width, end - q)
+        if p.trans_b:
+            pack_column_rows(b, q * p.ldb + k0, p.ldb, depth, columns, b_panels, at)
+        elif not packs or columns < width:
+            pack_columns(b, k0 * p.ldb + q, p.ldb, depth, columns, b_panels, at)
+    add, last = p.accumulate or k0 > 0, k0 + depth == p.k
     following = 0 if p.trans_b or block + 1 < row_blocks else min(p.n, end + group) - end
     for panel in range(first, behind):
         if following:
@@ -156,7 +158,9 @@ def multiply_item(
         (row, rows), start = rows_of_panel(panel, p.m), panel * (TILE_ROWS * depth + PANEL_PAD)
         for q in range(column, end, width):
             at, columns, target = (q - column) * depth, min(width, end - q), row * p.n + q
-            if rows == TILE_ROWS and columns == width:
+            if packs and panel == first and columns == width:
+                multiply_and_pack(depth, panels, start, b, k0 * p.ldb + q, p.ldb, b_panels, at, y, target, p.n, add)
+            elif rows == TILE_ROWS and columns == width:
                 multiply_tile(depth, panels, start, TILE_ROWS, b_panels, at, width, y, target, p.n, add)
             elif rows == SHORT_ROWS and columns == width:
                 multiply_short_tile(depth, panels, start, TILE_ROWS, b_panels, at, width, y, target, p.n, add)

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from kernels.cpu import microkernel
+from kernels.cpu import microkernel, packing_tile
 from kernels.cpu.microkernel import SHORT_ROWS, TILE_BYTES, TILE_ROWS
 from kernels.cpu.target import TARGET
 
@@ -84,3 +84,26 @@ def test_multiply_rows(dtype: np.dtype, segments: int, length: int, rows: int, o
     _, twin = microkernel.rows_product(rows)
     operands = segments, length, image, START, table, 1, segment_stride, b, START
     assert_same(own, twin, *operands, dtype=dtype, rows=rows)
+
+
+@numba.njit
+def multiply_and_pack(k, a, a_start, b, b_start, ldb, panel, at, c, c_start, ldc, add):
+    packing_tile.multiply_and_pack(k, a, a_start, b, b_start, ldb, panel, at, c, c_start, ldc, add)
+
+
+@pytest.mark.parametrize("k", [0, 1, 2, 5, 64, 150])
+@pytest.mark.parametrize("gap", [0, GAP])
+def test_multiply_and_pack(dtype: np.dtype, k: int, gap: int):
+    """The tile is as that of a packed panel; the panel is b's rows one after the other, and nothing around it."""
+    width = width_of(dtype)
+    a, b = lines(k, TILE_ROWS, TILE_ROWS, dtype), lines(k, width, width + gap, dtype)
+    panel = lines(k, 0, width, dtype)
+    _, twin = microkernel.panels_product(TILE_ROWS)
+
+    def own(*c: object) -> None:
+        multiply_and_pack(k, a, START, b, START, width + gap, panel, START, *c)
+
+    assert_same(own, lambda *c: twin(k, a, START, TILE_ROWS, b, START, width + gap, *c), dtype=dtype, rows=TILE_ROWS)
+    rows = b[START : START + k * (width + gap)].reshape(k, width + gap)[:, :width]
+    np.testing.assert_array_equal(panel[START : START + k * width].reshape(k, width), rows)
+    assert np.isfinite(panel).sum() == k * width
