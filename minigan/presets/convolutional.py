@@ -63,23 +63,35 @@ def _dcgan(options: Options) -> Networks:
     return adversaries(options, generator, Sequential(*features, Dense(size, 1)))
 
 
-def _wgan_gp(options: Options) -> Networks:
-    """Three 5x5 convolutions with stride 2 on either side; the last of the critic sees 29x29 pixels."""
-    quarters, channels = quarter(options), options.data_shape[2]
+def _from_an_eighth(options: Options, kernel: int, channels: tuple[int, int, int]) -> list[Layer]:
+    """From z to a map of half the image's size; channels of an eighth, a quarter and a half."""
+    quarters, (wide, middle, narrow) = quarter(options), channels
     small = (-(-quarters[0] // 2), -(-quarters[1] // 2))
-    narrow, middle, wide = map(options.units, (64, 128, 256))
-    generator = Sequential(
+    return [
         Dense(options.latent_dim, math.prod(small) * wide, bias=False),
         Reshape(*small, wide),
         *norm_layers("batch", wide, "relu"),
-        ConvTranspose2d(wide, middle, 5, stride=2, output_size=quarters, bias=False),
+        ConvTranspose2d(wide, middle, kernel, stride=2, output_size=quarters, bias=False),
         *norm_layers("batch", middle, "relu"),
-        ConvTranspose2d(middle, narrow, 5, stride=2, bias=False),
+        ConvTranspose2d(middle, narrow, kernel, stride=2, bias=False),
         *norm_layers("batch", narrow, "relu"),
+    ]
+
+
+def _eighth_size(options: Options, channels: int) -> int:
+    """Numbers in the feature map of an image after three strided convolutions."""
+    return -(-options.data_shape[0] // 8) * -(-options.data_shape[1] // 8) * channels
+
+
+def _wgan_gp(options: Options) -> Networks:
+    """Three 5x5 convolutions with stride 2 on either side; the last of the critic sees 29x29 pixels."""
+    channels = options.data_shape[2]
+    narrow, middle, wide = map(options.units, (64, 128, 256))
+    generator = Sequential(
+        *_from_an_eighth(options, 5, (wide, middle, narrow)),
         ConvTranspose2d(narrow, channels, 5, stride=2, activation="tanh"),
     )
     bias = options.norm == "none"
-    height, width = (-(-size // 8) for size in options.data_shape[:2])
     critic = Sequential(
         Conv2d(channels, narrow, 5, stride=2, activation="leaky_relu"),
         Conv2d(narrow, middle, 5, stride=2, bias=bias),
@@ -87,24 +99,30 @@ def _wgan_gp(options: Options) -> Networks:
         Conv2d(middle, wide, 5, stride=2, bias=bias),
         *norm_layers(options.norm, wide, "leaky_relu"),
         Flatten(),
-        Dense(height * width * wide, 1),
+        Dense(_eighth_size(options, wide), 1),
     )
     return adversaries(options, generator, critic)
 
 
 def _sngan(options: Options) -> Networks:
-    """A discriminator of 3x3 and 4x4 convolutions in turn, the last of which sees 24x24 pixels."""
-    layers: list[Layer] = []
+    """3x3 and 4x4 convolutions in turn, of which the last of the discriminator sees 52x52 pixels."""
     channels = options.data_shape[2]
-    for units in map(options.units, (32, 64)):
+    fine, narrow, middle, wide = map(options.units, (32, 64, 128, 256))
+    generator = Sequential(
+        *_from_an_eighth(options, 4, (wide, middle, narrow)),
+        ConvTranspose2d(narrow, fine, 4, stride=2, bias=False),
+        *norm_layers("batch", fine, "relu"),
+        Conv2d(fine, channels, 3, activation="tanh"),
+    )
+    layers: list[Layer] = []
+    inputs = channels
+    for units in (fine, narrow, middle):
         layers += [
-            Conv2d(channels, units, 3, activation=LEAKY_TENTH),
+            Conv2d(inputs, units, 3, activation=LEAKY_TENTH),
             Conv2d(units, units, 4, stride=2, activation=LEAKY_TENTH),
         ]
-        channels = units
-    wide = options.units(128)
-    layers += [Conv2d(channels, wide, 3, activation=LEAKY_TENTH), Flatten(), Dense(flat_size(options, wide), 1)]
-    generator = Sequential(*dcgan_generator(options, options.latent_dim))
+        inputs = units
+    layers += [Conv2d(inputs, wide, 3, activation=LEAKY_TENTH), Flatten(), Dense(_eighth_size(options, wide), 1)]
     return adversaries(options, generator, Sequential(*layers))
 
 
@@ -186,10 +204,10 @@ WGAN_GP = Preset(
 
 SNGAN = Preset(
     name="sngan",
-    summary="the generator of dcgan against five convolutions whose weights are spectrally normalised; hinge",
+    summary="three doublings against seven convolutions whose weights are spectrally normalised; hinge",
     source=(
-        "Miyato, Kataoka, Koyama and Yoshida 2018, setting C of table 1; the discriminator of table 3 with half its "
-        "channels and without its widest stage"
+        "Miyato, Kataoka, Koyama and Yoshida 2018, setting C of table 1; the networks of table 3 with half their "
+        "channels"
     ),
     build=_sngan,
     recipe=Recipe(loss="hinge", optimizer="adam", lr=2e-4, epochs=25, weight_norm="spectral"),

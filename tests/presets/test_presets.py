@@ -72,8 +72,23 @@ SIZES = {
         + dense(4 * 4 * 256, 1),
     ),
     "sngan": (
-        dense(100, 7 * 7 * 128, bias=False) + norm(128) + conv(4, 128, 64, bias=False) + norm(64) + conv(4, 64, 1),
-        conv(3, 1, 32) + conv(4, 32, 32) + conv(3, 32, 64) + conv(4, 64, 64) + conv(3, 64, 128) + dense(7 * 7 * 128, 1),
+        dense(100, 4 * 4 * 256, bias=False)
+        + norm(256)
+        + conv(4, 256, 128, bias=False)
+        + norm(128)
+        + conv(4, 128, 64, bias=False)
+        + norm(64)
+        + conv(4, 64, 32, bias=False)
+        + norm(32)
+        + conv(3, 32, 1),
+        conv(3, 1, 32)
+        + conv(4, 32, 32)
+        + conv(3, 32, 64)
+        + conv(4, 64, 64)
+        + conv(3, 64, 128)
+        + conv(4, 128, 128)
+        + conv(3, 128, 256)
+        + dense(4 * 4 * 256, 1),
     ),
     "cgan": (
         CLASSES**2 + dense(100 + CLASSES, 7 * 7 * 128, bias=False) + DCGAN_UPWARD,
