@@ -7,13 +7,17 @@ GPU_PYTHON ?= $(BIN)/python
 # A quarter of the width and half the batch: the most readable digits that we found for two minutes of two cores.
 DEMO_FLAGS := --width 0.25 --batch-size 32 --lr 1e-3 --schedule linear --label-smoothing 0.1 --ema 0.99 --steps 3200
 
-.PHONY: demo test oracle lint bench gpu pictures clean help
+# An order of threads, and the side on which arrays are guarded: every test of the operations passes on each.
+EMULATED := forward/end reverse/front random:1/end warps/front
+
+.PHONY: demo test oracle lint emulator bench gpu pictures clean help
 
 help:
 	@echo "make demo    train a GAN on real handwritten digits and draw what it learned (about two and a half minutes)"
 	@echo "make test    run the whole test suite"
 	@echo "make oracle  compare with PyTorch (installs the extra: peers)"
 	@echo "make lint    ruff and mypy"
+	@echo "make emulator  the tests of the operations on CUDA kernels without a GPU, every access checked, threads in four orders"
 	@echo "make bench   measure everything, with PyTorch and JAX (an hour), and write the README's tables and plots"
 	@echo "make gpu     test and time the CUDA kernels on this machine's GPU, in ten minutes (installs the extra: gpu)"
 	@echo "make pictures  the README's pictures from the demo's run"
@@ -59,6 +63,13 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+emulator: $(VENV)/installed-test
+	@for how in $(EMULATED); do \
+	  echo "threads in the order $${how%/*}, arrays guarded at the $${how#*/}"; \
+	  MINIGAN_EMULATOR_BUILD=checked MINIGAN_EMULATOR_ORDER=$${how%/*} MINIGAN_EMULATOR_GUARD=$${how#*/} \
+	    $(BIN)/python -m pytest tests/kernels -k cuda-emulator -n auto --dist worksteal || exit; \
+	done
 
 bench: $(VENV)/installed-bench
 	$(BIN)/minigan bench all --out benchmarks/results

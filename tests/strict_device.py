@@ -6,12 +6,17 @@ These do the same; in addition they refuse float(), int(), bool() and item(), fo
 a training step must do without. During a capture, array functions are recorded like launches.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
+from unittest.mock import patch
 
 import numpy as np
 
+import kernels
+from kernels.cuda import CudaOps
 from kernels.cuda.emulator import EmulatorRuntime
 from kernels.cuda.runtime import Argument, Dimensions, Function
 from kernels.workspace import Workspace
@@ -134,3 +139,13 @@ class StrictRuntime(EmulatorRuntime):
 
     def to_host(self, array: DeviceArray) -> np.ndarray:
         return super().to_host(array._memory)
+
+
+Device = TypeVar("Device", bound=StrictRuntime)
+
+
+@contextlib.contextmanager
+def as_backend(device: Device) -> Iterator[Device]:
+    """While this is open, there is a backend "strict", and the device is it."""
+    with patch.dict(kernels.BACKENDS, strict=partial(CudaOps, device)):
+        yield device

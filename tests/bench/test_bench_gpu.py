@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from strict_device import StrictRuntime
+from strict_device import StrictRuntime, as_backend
 
-import kernels
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu import checks, products, sides, steps
 from benchmarks.gpu.measure import Case, Effort, Entry, Ready, measure, sets
 from benchmarks.gpu.sides import Ours
-from kernels.cuda import CudaOps, emulator
+from kernels.cuda import emulator
 from minigan.bench.results import Document, load, unfinished
 
 ROOT = Path(__file__).parents[2]
@@ -88,11 +87,10 @@ class TestChecks:
 
 
 @pytest.fixture
-def strict(monkeypatch: pytest.MonkeyPatch) -> Ours:
+def strict() -> Iterator[Ours]:
     """Ours on a device that captures."""
-    runtime = StrictRuntime()
-    monkeypatch.setitem(kernels.BACKENDS, "strict", partial(CudaOps, runtime))
-    return Ours("strict")
+    with as_backend(StrictRuntime()):
+        yield Ours("strict")
 
 
 @needs_emulator

@@ -1,7 +1,6 @@
 """CUDA from the command line, on a machine that need not have a GPU."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 from unittest.mock import MagicMock
@@ -9,14 +8,20 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 from command_line import SMALL, CommandLine
-from strict_device import StrictRuntime
+from strict_device import StrictRuntime, as_backend
 
 import kernels
-from kernels.cuda import CudaOps
 from kernels.cuda.emulator import why_not
 from minigan.training.checkpoint import load
 from minigan.training.pictures import Pictures
 from minigan.training.run_dir import RunDirectory
+
+
+@pytest.fixture
+def strict() -> Iterator[None]:
+    """A backend of that name, whose arrays cannot be read by accident."""
+    with as_backend(StrictRuntime()):
+        yield
 
 
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
@@ -55,36 +60,34 @@ def test_gradient_checks_ask_for_memory_of_the_host(minigan: CommandLine) -> Non
 
 
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+@pytest.mark.usefixtures("strict")
 def test_a_device_without_memory_is_told_in_a_line(
     refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def allocate(_: StrictRuntime, nbytes: int) -> NoReturn:
         raise MemoryError(f"Out of memory allocating {nbytes:,} bytes")
 
-    monkeypatch.setitem(kernels.BACKENDS, "strict", partial(CudaOps, StrictRuntime()))
     monkeypatch.setattr(StrictRuntime, "allocate", allocate)
     told = refused("train", "mlp", "--backend", "strict", "--steps", 1, *SMALL)
     assert told.startswith("not enough memory: Out of memory allocating ")
 
 
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+@pytest.mark.usefixtures("strict")
 @pytest.mark.parametrize("capture", [(), ("--capture",)], ids=["eager", "captured"])
-def test_a_whole_run_reads_no_device_by_accident(
-    minigan: CommandLine, monkeypatch: pytest.MonkeyPatch, capture: tuple[str, ...]
-) -> None:
+def test_a_whole_run_reads_no_device_by_accident(minigan: CommandLine, capture: tuple[str, ...]) -> None:
     """Metrics, pictures, checkpoints and the health monitor among what it does between steps."""
-    monkeypatch.setitem(kernels.BACKENDS, "strict", partial(CudaOps, StrictRuntime()))
     flags = ("--backend", "strict", "--steps", 4, "--log-every", 1, *SMALL, *capture)
     code, out, _ = minigan("train", "mlp", *flags, "--out", "run")
     assert (code, out.startswith("Done: run/samples")) == (0, True)
 
 
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+@pytest.mark.usefixtures("strict")
 def test_a_captured_run_leaves_what_an_eager_one_leaves(
     minigan: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Metrics, measurements and weights; the data set is on the device, and steps come in bundles."""
-    monkeypatch.setitem(kernels.BACKENDS, "strict", partial(CudaOps, StrictRuntime()))
     monkeypatch.setattr("minigan.training.session.Pictures", MagicMock(Pictures))
     intervals = ("--log-every", 3, "--health-every", 4, "--sample-every", 0, "--checkpoint-every", 5)
     for name, capture in (("eager", ()), ("captured", ("--capture",))):

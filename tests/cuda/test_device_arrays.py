@@ -1,15 +1,17 @@
 """Operations on arrays that are not NumPy's, as a GPU's are not: what they take, and what they refuse in one line."""
 
+import mmap
+
 import numpy as np
 import pytest
-from on_host import OnHost
+from on_host import OnHost, seen_from_host
 from operation_calls import CALLS, OPERATIONS, WRITTEN, Maker, arrays_in
 from strict_device import StrictRuntime
 
 import kernels
 from kernels import Ops
 from kernels.cuda import CudaOps
-from kernels.cuda.emulator import why_not
+from kernels.cuda.emulator import EmulatorRuntime, why_not
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
@@ -34,6 +36,18 @@ def test_computes_the_same_as_on_the_emulators_arrays(ops: Ops, operation: str):
         results.append([*returned, *(arguments[name] for name in WRITTEN.get(operation, ()))])
     for on_device, expected in zip(*results, strict=True):
         np.testing.assert_array_equal(on_device, expected)
+
+
+@pytest.mark.parametrize("guard", ["", "end", "front"])
+def test_on_a_guarded_emulator_the_tests_of_operations_pass_guarded_arrays(guard: str, monkeypatch: pytest.MonkeyPatch):
+    """What a test has made itself would end where the process's memory goes on."""
+    addresses = list[int]()
+    monkeypatch.setattr(CudaOps, "_sum", lambda _, x, __: addresses.append(x.ctypes.data))
+    x = np.ones(40)
+    seen_from_host(CudaOps(EmulatorRuntime(guard=guard), x.dtype)).sum(x)
+    (address,) = addresses
+    assert (address == x.ctypes.data) == (not guard)
+    assert {"": 0, "end": address + x.nbytes, "front": address}[guard] % mmap.PAGESIZE == 0
 
 
 class TestRefused:

@@ -1,12 +1,11 @@
 """A device whose memory is used up: one clear error, after which the process, and the training, can go on."""
 
-from functools import partial
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from strict_device import DeviceArray, StrictRuntime
+from strict_device import DeviceArray, StrictRuntime, as_backend
 
-import kernels
 from kernels.cuda import CudaOps
 from kernels.cuda.emulator import EmulatorRuntime, why_not
 from minigan import TrainConfig, Trainer
@@ -29,14 +28,13 @@ class SmallDevice(StrictRuntime):
 
 
 @pytest.fixture
-def device(monkeypatch: pytest.MonkeyPatch) -> SmallDevice:
-    runtime = SmallDevice()
-    monkeypatch.setitem(kernels.BACKENDS, "small", partial(CudaOps, runtime))
-    return runtime
+def device() -> Iterator[SmallDevice]:
+    with as_backend(SmallDevice()) as small:
+        yield small
 
 
 def trainer(capture: bool = False) -> Trainer:
-    config = TrainConfig("dcgan", batch_size=4, width=0.05, backend="small", capture=capture)
+    config = TrainConfig("dcgan", batch_size=4, width=0.05, backend="strict", capture=capture)
     return Trainer(config, SHAPE, total_steps=10)
 
 

@@ -3,18 +3,16 @@
 import gc
 import signal
 import weakref
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
-from strict_device import StrictRuntime
+from strict_device import StrictRuntime, as_backend
 
-import kernels
-from kernels.cuda import CudaOps
 from kernels.cuda.emulator import why_not
 from minigan import TrainConfig, Trainer
 from minigan.data import ArrayDataset, Batches, StackedMnist
@@ -50,10 +48,9 @@ class Counting(StrictRuntime):
 
 
 @pytest.fixture
-def runtime(monkeypatch: pytest.MonkeyPatch) -> Counting:
-    runtime = Counting()
-    monkeypatch.setitem(kernels.BACKENDS, "strict", partial(CudaOps, runtime))
-    return runtime
+def runtime() -> Iterator[Counting]:
+    with as_backend(Counting()) as counting:
+        yield counting
 
 
 def images() -> ArrayDataset:

@@ -1,16 +1,15 @@
 """Training with CudaOps: the step that NumPy takes, without a look into the device's memory, and a run that resumes."""
 
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import pytest
-from strict_device import StrictRuntime
+from strict_device import StrictRuntime, as_backend
 
 import kernels
 from kernels import CounterRng
-from kernels.cuda import CudaOps
 from kernels.cuda.emulator import why_not
 from minigan import TrainConfig, Trainer
 from minigan.errors import UserError
@@ -140,10 +139,10 @@ def test_steps_of_r3gan_are_those_of_numpy_weight_by_weight() -> None:
 
 
 @pytest.fixture
-def strict(monkeypatch: pytest.MonkeyPatch) -> str:
+def strict() -> Iterator[str]:
     """The name of a backend whose arrays cannot be read by accident."""
-    monkeypatch.setitem(kernels.BACKENDS, "strict", partial(CudaOps, StrictRuntime()))
-    return "strict"
+    with as_backend(StrictRuntime()):
+        yield "strict"
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
