@@ -24,12 +24,13 @@ OPTIONS = ("-std=c++17", "-ftz=true", "--device-as-default-execution-space")
 _ENTRY = re.compile(r"Compiling entry function '(\w+)'")
 _SPILLS = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 _USED = re.compile(r"Used (\d+) registers(?:.*?, (\d+) bytes smem)?")
+_SLOWED = re.compile(r"Potential Performance Loss: (.+)")
 _PARAMETERS = re.compile(r"\.entry (\w+)\((.*?)\)", re.DOTALL)
 _PARAMETER = re.compile(r"\.param (?:\.align \d+ )?\.([a-z]\d+) \w+(\[\d+\])?")
 
 
 class CompileError(RuntimeError):
-    """NVRTC does not accept a source; holds its messages."""
+    """NVRTC does not accept a source, or makes slow code of it; holds its messages."""
 
 
 class Resources(NamedTuple):
@@ -69,7 +70,8 @@ def compile_kernels(text: str, name: str, expressions: Sequence[str], architectu
         architecture: such as "sm_90".
 
     Raises:
-        CompileError: with the compiler's messages.
+        CompileError: with the compiler's messages. Also where the assembler makes one wgmma wait for the other, since
+            the program uses their sums too early: it goes on then, after a remark.
         OSError: there is no NVRTC.
     """
     nvrtc = _library()
@@ -83,6 +85,8 @@ def compile_kernels(text: str, name: str, expressions: Sequence[str], architectu
         log = _text(nvrtc, "ProgramLog", program)
         if failed:
             raise CompileError(f"{name} does not compile for {architecture}:\n{log[:8000]}")
+        if slowed := _SLOWED.search(log):
+            raise CompileError(f"{name} makes slow code for {architecture}: {slowed[1]}")
         lowered = {}
         for expression in expressions:
             mangled = ctypes.c_char_p()

@@ -82,6 +82,15 @@ def test_instructions_of_one_architecture_are_not_those_of_its_family() -> None:
         compile_kernels(text, row.file, [row.expression], "sm_90")
 
 
+@needs_nvrtc
+def test_products_of_a_warp_group_that_wait_for_one_another_are_refused() -> None:
+    """The assembler finds the sums used while instructions are under way, makes them wait, and goes on."""
+    row = next(row for row in TABLE if row.file == "gemm_wgmma.cu")
+    text = expand(FOLDER / row.file).replace("wgmma_wait<0>(sums);", "")
+    with pytest.raises(CompileError, match=r"^gemm_wgmma.cu makes slow code for sm_90a: wgmma\.\S+ .* are serialized"):
+        compile_kernels(text, row.file, [row.expression], "sm_90a")
+
+
 def test_what_does_not_fit_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     row = Instance("a.cu", "a<1>", threads=1000, shared_bytes=100_000)
     monkeypatch.setattr(resources, "TABLE", (row,))
