@@ -56,8 +56,10 @@ def output_size(size: Pair, kernel: Pair, stride: Pair, pads: Pads) -> Pair:
     """Number of windows per axis: out = floor((size + pads - kernel)/stride) + 1.
 
     Raises:
-        ValueError: the kernel is larger than the padded image.
+        ValueError: the kernel is larger than the padded image; a stride of 0, or a pad below 0.
     """
+    if min(stride) < 1 or min(pads) < 0:
+        raise ValueError(f"expected strides of at least 1 and pads of at least 0, got {tuple(stride)}, {tuple(pads)}")
     height, width = size[0] + pads[0] + pads[1], size[1] + pads[2] + pads[3]
     if height < kernel[0] or width < kernel[1]:
         raise ValueError(

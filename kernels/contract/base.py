@@ -126,6 +126,12 @@ class OpsBase:
             elif a is not None:
                 raise TypeError(f"{op}: {name} is {self._described(a)}")
 
+    def check_writable(self, op: str, **arrays: Array | None) -> None:
+        """Raise if one of the given arrays, which the operation changes in place, is read-only."""
+        for name, a in arrays.items():
+            if isinstance(a, np.ndarray) and not a.flags.writeable:
+                raise ValueError(f"{op}: {name} {a.shape} is read-only")
+
     def output(self, op: str, shape: Shape, out: Array | None, *inputs: Array | None) -> Array:
         """Return `out` after checking its shape and that it overlaps no input; a workspace buffer when None."""
         if out is None:
@@ -133,8 +139,7 @@ class OpsBase:
         self.check_float(op, out=out)
         if out.shape != shape:
             raise ValueError(f"{op}: the result is {shape}, out is {out.shape}")
-        if isinstance(out, np.ndarray) and not out.flags.writeable:
-            raise ValueError(f"{op}: out {out.shape} is read-only")
+        self.check_writable(op, out=out)
         for a in inputs:
             if a is not None and self.xp.may_share_memory(a, out):
                 raise ValueError(f"{op}: out {out.shape} overlaps an input {a.shape}")

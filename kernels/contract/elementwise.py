@@ -42,6 +42,7 @@ class ElementwiseOps(OpsBase):
         """
         op = "activation_grad"
         self.check_float(op, dy=dy, kept=kept, extra=extra, db=db)
+        self.check_writable(op, db=db)
         if dy is None and extra is None:
             raise ValueError(f"{op}: dy and extra are both None")
         for name, a in (("dy", dy), ("extra", extra)):
@@ -99,6 +100,7 @@ class ElementwiseOps(OpsBase):
     def axpy(self, alpha: float, x: Array, y: Array) -> None:
         """In place: y += alpha*x, same shapes."""
         self.check_float("axpy", x=x, y=y)
+        self.check_writable("axpy", y=y)
         if x.shape != y.shape:
             raise ValueError(f"axpy: x is {x.shape}, y is {y.shape}")
         self.calls["axpy"] += 1
@@ -106,12 +108,14 @@ class ElementwiseOps(OpsBase):
 
     def fill(self, x: Array, value: float) -> None:
         """In place: x = value everywhere, whatever x held (NaN too)."""
+        self.check_writable("fill", x=x)
         self.calls["fill"] += 1
         self._fill(x, value)
 
     def clip(self, x: Array, low: float, high: float) -> None:
         """In place: x = min(max(x, low), high)."""
         self.check_float("clip", x=x)
+        self.check_writable("clip", x=x)
         self.calls["clip"] += 1
         self._clip(x, low, high)
 
@@ -209,6 +213,7 @@ class ElementwiseOps(OpsBase):
     def scatter_add_rows(self, dw: Array, index: Array, dy: Array) -> None:
         """In place: dw[index[n]] += dy[n], dw (K, F), index (N,), dy (N, F): the adjoint of gather_rows."""
         self.check_float("scatter_add_rows", dw=dw, dy=dy)
+        self.check_writable("scatter_add_rows", dw=dw)
         self._check_index("scatter_add_rows", index, dw.shape[0])
         if dy.shape != (*index.shape, dw.shape[1]):
             raise ValueError(f"scatter_add_rows: dy is {dy.shape}, index {index.shape}, dw {dw.shape}")

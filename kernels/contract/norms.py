@@ -161,6 +161,7 @@ class NormOps(OpsBase):
         self._check_norm(op, x, gamma, dbeta)
         self._check_statistics(op, mean, var, statistics)
         self.check_float(op, **{name: gradient}, dgamma=dgamma)
+        self.check_writable(op, dgamma=dgamma, dbeta=dbeta)
         if gradient.shape != x.shape:
             raise ValueError(f"{op}: {name} is {gradient.shape}, x is {x.shape}")
         if dgamma is not None and dgamma.shape != gamma.shape:

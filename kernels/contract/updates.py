@@ -28,6 +28,7 @@ class UpdateOps(OpsBase):
     ) -> None:
         """In place: p and velocity. `velocity` None: no momentum."""
         self._check_update("sgd", p, g=g, velocity=velocity)
+        self.check_writable("sgd", p=p, velocity=velocity)
         self.calls["sgd"] += 1
         self._sgd(p, g, velocity, guard, lr, momentum, nesterov, weight_decay)
 
@@ -36,6 +37,7 @@ class UpdateOps(OpsBase):
     ) -> None:
         """In place: p and v, the moving mean of squared gradients."""
         self._check_update("rmsprop", p, g=g, v=v)
+        self.check_writable("rmsprop", p=p, v=v)
         self.calls["rmsprop"] += 1
         self._rmsprop(p, g, v, guard, lr, decay, eps, weight_decay)
 
@@ -57,6 +59,7 @@ class UpdateOps(OpsBase):
     ) -> None:
         """In place: p, m, v and (AMSGrad, where given) v_max; `step` counts from 1."""
         self._check_update("adam", p, g=g, m=m, v=v, v_max=v_max)
+        self.check_writable("adam", p=p, m=m, v=v, v_max=v_max)
         if step < 1:
             raise ValueError(f"adam: step counts from 1, got {step}")
         self.calls["adam"] += 1
@@ -65,6 +68,7 @@ class UpdateOps(OpsBase):
     def moving_average(self, average: Array, x: Array, decay: float) -> None:
         """In place: average = decay*average + (1 - decay)*x, element by element where x is finite."""
         self._check_update("moving_average", average, x=x)
+        self.check_writable("moving_average", average=average)
         self.calls["moving_average"] += 1
         self._moving_average(average, x, decay)
 
@@ -74,6 +78,7 @@ class UpdateOps(OpsBase):
         A g whose norm is not finite, as a number of g's own type, stays as it is, for an optimizer's guard to find.
         """
         self.check_float("clip_norm", g=g)
+        self.check_writable("clip_norm", g=g)
         if not limit > 0:
             raise ValueError(f"clip_norm: the limit must be above 0, got {limit}")
         self.calls["clip_norm"] += 1

@@ -96,6 +96,19 @@ def test_an_impossible_launch_is_refused(
     kernel((1,), (32,), (x, x, np.int32(4), np.float32(1)))
 
 
+def test_an_array_that_begins_within_a_number_is_refused() -> None:
+    """No array of a GPU does; on a CPU some would be computed and others stop the process."""
+    x, n, a = np.ones(4, np.float32), np.int32(4), np.float32(1)
+    shifted = np.zeros(17, np.uint8)[1:].view(np.float32)
+    kernel = EmulatorRuntime(folder=PROGRAMS).function("scale.cu", "scale<float>")
+    message = (
+        r"^scale<float>: argument 0: numpy array float32 \(4,\) does not begin at a multiple of its numbers' size$"
+    )
+    with pytest.raises(ValueError, match=message):
+        kernel((1,), (32,), (shifted, x, n, a))
+    kernel((1,), (32,), (x, x, n, a))
+
+
 def test_the_number_of_arguments_is_checked() -> None:
     with pytest.raises(TypeError, match="scale<float>: 1 arguments for 4 parameters"):
         EmulatorRuntime(folder=PROGRAMS).function("scale.cu", "scale<float>")((1,), (1,), (None,))
@@ -207,7 +220,7 @@ def test_processes_may_build_at_the_same_time(tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    assert [run.communicate(timeout=120)[0] for run in runs] == ["12.0\n", "12.0\n"]
+    assert [run.communicate(timeout=600)[0] for run in runs] == ["12.0\n", "12.0\n"]
     assert sorted(path.name.split("-")[0] for path in (tmp_path / "cache").iterdir()) == ["engine", "scale"]
 
 

@@ -76,6 +76,12 @@ CASES = {
         lambda ops, a: ops.conv2d_weight_grad(a(2, 5, 5, 3), a(2, 4, 4, 1), ONES, NO_PADS, (2, 2), accumulate=True),
         "accumulate", "out=",
     ),
+    "conv2d stride": Case(
+        lambda ops, a: ops.conv2d(a(2, 5, 5, 3), a(2, 2, 3, 1), (0, 1), NO_PADS), "at least 1", "got (0, 1)"
+    ),
+    "conv2d pads": Case(
+        lambda ops, a: ops.conv2d(a(2, 5, 5, 3), a(2, 2, 3, 1), ONES, (0, -1, 0, 0)), "at least 0", "(0, -1, 0, 0)"
+    ),
     "add does not broadcast": Case(lambda ops, a: ops.add(a(2, 3), a(3)), "add", "(2, 3)", "(3,)"),
     "multiply does not broadcast": Case(lambda ops, a: ops.multiply(a(2, 1), a(2, 3)), "multiply", "(2, 1)", "(2, 3)"),
     "axpy": Case(lambda ops, a: ops.axpy(1.0, a(2, 3), a(3, 2)), "axpy", "(2, 3)", "(3, 2)"),

@@ -117,6 +117,18 @@ def test_refuses_strided_views(ops: Ops, operation: str, name: str):
     assert not ops.calls
 
 
+@pytest.mark.parametrize(("operation", "name"), [(op, name) for op in WRITTEN for name in sorted(WRITTEN[op])])
+def test_refuses_to_change_what_is_read_only(host_ops: Ops, operation: str, name: str):
+    """The bytes of a file that was mapped, say; a kernel would not ask."""
+    arguments = CALLS[operation](Maker(host_ops.dtype))
+    if arguments.get(name) is None:
+        pytest.skip("this call does without it")
+    arguments[name].flags.writeable = False
+    with pytest.raises(ValueError, match=rf"^{operation}: {name} .* is read-only$"):
+        getattr(host_ops, operation)(**arguments)
+    assert not host_ops.calls
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_backends_share_the_checks_and_implement_the_twin(ops: Ops, operation: str):
     """The public method is the contract's own; a backend has the underscored twin, with the contract's parameters."""

@@ -220,6 +220,8 @@ class EmulatedFunction(Function):
             raise TypeError(f"{where}: expected an array of {np.dtype(parameter[1:])}, got {described(argument)}")
         if not argument.flags.c_contiguous:
             raise ValueError(f"{where}: {described(argument)} is not C-contiguous")
+        if not argument.flags.aligned:
+            raise ValueError(f"{where}: {described(argument)} does not begin at a multiple of its numbers' size")
         return np.array([argument.ctypes.data], np.uint64)
 
 
