@@ -79,6 +79,7 @@ bench: $(VENV)/installed-bench
 # whatever has failed before; results are kept, and come into the README, of a run in which nothing has.
 # GPU_PYTHON=python3 takes an interpreter that has CuPy already, and installs nothing.
 gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(VENV)/installed-gpu)
+	@$(GPU_PYTHON) -c 'import importlib.util as there, sys; lacking = [name for name in ("numpy", "numba", "matplotlib") if not there.find_spec(name)]; sys.exit("make gpu needs packages that $(GPU_PYTHON) does not have: " + ", ".join(lacking) if lacking else 0)'
 	@$(GPU_PYTHON) -c 'import sys; from kernels.cuda import detect; sys.exit(detect.why_not() and "no usable GPU: " + detect.why_not())'
 	@failed=; \
 	if $(GPU_PYTHON) -c 'import hypothesis, pytest' 2>/dev/null; then \

@@ -262,6 +262,22 @@ def test_a_command_that_is_no_compiler_is_told(tmp_path: Path, monkeypatch: pyte
         EmulatorRuntime(folder=tmp_path).function("a.cu", "a")
 
 
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [("true", "no error, and no file"), ("g++ --no-such-option", r"g\+\+: error: .*--no-such-option.*")],
+)
+def test_a_compiler_that_cannot_compile_the_engine_is_a_reason(
+    command: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that is too old for C++20; in one line, and before anything is launched."""
+    if shutil.which(command.split()[0]) is None:
+        pytest.skip(f"{command} is not installed")
+    monkeypatch.setenv("CXX", command)
+    monkeypatch.setenv("MINIGAN_CUDA_CACHE", str(tmp_path / "cache"))
+    reason = rf"\S*/{re.escape(command)} does not compile the emulator's engine: {complaint}"
+    assert re.fullmatch(reason, str(emulator.why_not()))
+
+
 def test_a_cache_that_cannot_be_made_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("MINIGAN_CUDA_CACHE", str(tmp_path / "file" / "cache"))

@@ -79,11 +79,22 @@ def why_not() -> str | None:
     """None if kernels can be built and run here, else the reason why not."""
     if sys.platform != "linux" or platform.machine() not in MACHINES:
         return f"the emulator runs on Linux on {' or '.join(MACHINES)}, and this is {sys.platform} {platform.machine()}"
-    if compiler() is None:
+    program = compiler()
+    if program is None:
         if asked := os.environ.get("CXX"):
             return f"the environment's CXX names {asked!r}, which is not there"
         return f"the emulator compiles kernels with a C++ compiler, and there is none ({' or '.join(COMPILERS)})"
-    return why_not_kept()
+    return why_not_kept() or _why_no_engine(program)
+
+
+def _why_no_engine(program: tuple[str, ...]) -> str | None:
+    """None if the compiler makes the engine, which every kernel runs on, else what it complains of, in a line."""
+    try:
+        _engine(program)
+    except RuntimeError as error:
+        first, *others = str(error).splitlines()
+        return " ".join([first, *[line for line in others if "error" in line][:1]])
+    return None
 
 
 class Library:
@@ -129,7 +140,7 @@ def build(path: Path, expressions: tuple[str, ...], kind: str) -> Library:
     assert program is not None
     with _LOCK:
         text = _translation_unit(path, expressions)
-        engine = kept("engine", ".o", _engine_key(program), lambda output: _compile_engine(program, output))
+        engine = _engine(program)
         command = [*program, *OPTIONS, *BUILDS[kind]]
         # A debugger looks for the sources in the folder that the compiler ran in: that of the .cu file.
         place = path.parent.resolve()
@@ -137,23 +148,28 @@ def build(path: Path, expressions: tuple[str, ...], kind: str) -> Library:
 
         def compile_and_link(output: Path) -> None:
             announce(path.name, folder())
+            why = f"{path.name} does not compile for the CUDA emulator"
             objects = output.with_suffix(".o")
-            _run([*command, "-x", "c++", "-c", "-", f"-I{ENGINE}", "-o", str(objects)], text, path.name, place)
+            _run([*command, "-x", "c++", "-c", "-", f"-I{ENGINE}"], objects, text, why, place)
             # Without the options of `kind`: the sanitizers' libraries are not wanted, the engine takes their place.
-            _run([*program, "-shared", str(objects), str(engine), "-o", str(output)], "", path.name)
+            _run([*program, "-shared", str(objects), str(engine)], output, "", why)
 
         return Library(kept(path.stem, ".so", key, compile_and_link))
 
 
-def _compile_engine(program: tuple[str, ...], output: Path) -> None:
-    command = [*program, *OPTIONS, "-O2", "-g1", "-c", str(ENGINE / "engine.cpp"), "-o", str(output)]
-    _run(command, "", "the emulator's engine")
+def _engine(program: tuple[str, ...]) -> Path:
+    """The engine, as an object file."""
+    command = [*program, *OPTIONS, "-O2", "-g1", "-c", str(ENGINE / "engine.cpp")]
+    why = f"{shlex.join(program)} does not compile the emulator's engine"
+    return kept("engine", ".o", _engine_key(program), lambda output: _run(command, output, "", why))
 
 
-def _run(command: Sequence[str], text: str, what: str, cwd: Path | None = None) -> None:
-    run = subprocess.run(command, input=text, text=True, capture_output=True, check=False, cwd=cwd)
-    if run.returncode:
-        raise RuntimeError(f"{what} does not compile for the CUDA emulator:\n{run.stderr[:8000]}")
+def _run(command: Sequence[str], output: Path, text: str, why: str, cwd: Path | None = None) -> None:
+    run = subprocess.run(
+        [*command, "-o", str(output)], input=text, text=True, capture_output=True, check=False, cwd=cwd
+    )
+    if run.returncode or not output.exists():
+        raise RuntimeError(f"{why}:\n{run.stderr[:8000] or 'no error, and no file'}")
 
 
 def _translation_unit(path: Path, expressions: Sequence[str]) -> str:
