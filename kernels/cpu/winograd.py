@@ -17,10 +17,10 @@ A phase of dx at a time would need a quarter of the memory, but reads Z as often
 from ..types import Array
 from .fork import fork
 from .jit import parallel_kernel
-from .microkernel import tile_width
+from .microkernel import TILE_ROWS, tile_width
 from .winograd_inverse import input_grad_of_image, output_of_image, weight_grad_of_channel
-from .winograd_lines import BLOCK_ROWS, forward_line, input_grad_line, line_blocks, weight_grad_line
-from .winograd_plan import N_V, Z_AT, Plan
+from .winograd_lines import BLOCK_ROWS, forward_line, input_grad_line, line_blocks, tiles_in_one_of, weight_grad_line
+from .winograd_plan import N_V, TILES, Z_AT, Plan
 from .winograd_scratch import Scratch
 from .winograd_transforms import gradients_of_image, inputs_of_image
 
@@ -36,7 +36,7 @@ def forward(
     blocks = line_blocks(plan.geometry.filters // tile_width(y))
     for number, first, images in plan.passes:
         kind = plan.kinds[number]
-        fork(inputs_of_image, images, (plan, kind, first, images, x, u, scratch.tile))
+        fork(inputs_of_image, images, (plan, kind, first, images, TILE_ROWS, x, u, scratch.tile))
         fork(forward_line, kind[N_V] * blocks, (plan, kind, images, u, w, lines, scratch))
         fork(output_of_image, images, (plan, kind, first, images, lines, bias, slope, y))
 
@@ -53,7 +53,7 @@ def input_grad(
     items = plan.lines.shape[0] * line_blocks(g.patch // tile_width(dx))
     for first, images in plan.groups:
         for kind in plan.kinds:
-            fork(gradients_of_image, images, (plan, kind, first, images, dy, z, kind[Z_AT], scratch.tile))
+            fork(gradients_of_image, images, (plan, kind, first, images, TILE_ROWS, dy, z, kind[Z_AT], scratch.tile))
         fork(input_grad_line, items, (plan, images, z, w, lines, scratch))
         phases = images * g.stride_v * g.stride_h
         fork(input_grad_of_image, phases, (plan, first, images, lines, bias, slope, dx))
@@ -68,8 +68,9 @@ def weight_grad(
     blocks = (g.patch + BLOCK_ROWS - 1) // BLOCK_ROWS
     for number, first, images in plan.passes:
         kind = plan.kinds[number]
-        fork(inputs_of_image, images, (plan, kind, first, images, x, u, scratch.tile))
-        fork(gradients_of_image, images, (plan, kind, first, images, dy, z, 0, scratch.tile))
+        tiles = tiles_in_one_of(images * kind[TILES])
+        fork(inputs_of_image, images, (plan, kind, first, images, tiles, x, u, scratch.tile))
+        fork(gradients_of_image, images, (plan, kind, first, images, tiles, dy, z, 0, scratch.tile))
         fork(weight_grad_line, kind[N_V] * blocks, (plan, kind, images, u, z, lines, scratch))
         fork(weight_grad_of_channel, g.patch, (plan, kind, lines, dw, add))
         add = True

@@ -19,12 +19,12 @@ def output_of_image(
 ) -> None:
     """The pass's tiles of y (N, HO, WO, O) in image first + item: f(A^T lines + bias)."""
     g, run = plan.geometry, tile_width(y)
-    m_v, m_h, distance = kind[M_V], kind[M_H], distance_of(images * kind[TILES], plan.z_row, y.itemsize)
+    m_v, m_h, distance = kind[M_V], kind[M_H], distance_of(images * kind[TILES], plan.y_row, y.itemsize)
     for t in range(kind[TILES]):
         top, left = plan.tiles[kind[FIRST_TILE] + t, 0], plan.tiles[kind[FIRST_TILE] + t, 1]
         at = (((first + item) * g.rows + top) * g.columns + left) * g.filters
         for j in range(m_h):
-            source = j * distance + (item * kind[TILES] + t) * plan.z_row
+            source = j * distance + (item * kind[TILES] + t) * plan.y_row
             apply_matrix(
                 plan.tables, matrix(0, m_v, AT), m_v, kind[N_V], lines, source, m_h * distance, run,
                 y, at + j * g.filters, g.columns * g.filters, run, g.filters // run,
@@ -50,7 +50,7 @@ def input_grad_of_image(
     first_row, first_column = phase // g.stride_h - g.before_v, phase % g.stride_h - g.before_h
     image = (first + n) * g.size_v * g.size_h * g.channels
     for kind in plan.kinds:
-        n_v, n_h, distance = kind[N_V], kind[N_H], distance_of(images * kind[TILES], plan.u_row, dx.itemsize)
+        n_v, n_h, distance = kind[N_V], kind[N_H], distance_of(images * kind[TILES], plan.x_row, dx.itemsize)
         vertical, step = matrix(0, kind[M_V], B), n_h * distance
         for t in range(kind[TILES]):
             top, left = plan.tiles[kind[FIRST_TILE] + t, 0], plan.tiles[kind[FIRST_TILE] + t, 1]
@@ -62,7 +62,7 @@ def input_grad_of_image(
                 if left and j < n_h - kind[M_H]:
                     shared = n_v
                 shared = min(max(shared, low), high)
-                source = kind[X_AT] + j * distance + (n * kind[TILES] + t) * plan.u_row + phase * g.channels
+                source = kind[X_AT] + j * distance + (n * kind[TILES] + t) * plan.x_row + phase * g.channels
                 at = image + (row * g.size_h + column) * g.channels + j * across
                 add_matrix(
                     tables, vertical + low * ORDER, shared - low, n_v, lines, source, step, run,

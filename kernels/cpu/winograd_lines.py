@@ -12,24 +12,41 @@ are never stored as a whole.
 micro-tile's row; everything here works on runs of W channels.
 """
 
+import math
+
 import numba
 
 from ..types import Array
 from .jit import kernel
-from .microkernel import SHORT_ROWS, TILE_ROWS, multiply_panels, multiply_rows, multiply_short_rows, tile_width
+from .microkernel import (
+    SHORT_ROWS,
+    TILE_BYTES,
+    TILE_ROWS,
+    multiply_panels,
+    multiply_rows,
+    multiply_short_rows,
+    tile_width,
+)
 from .small_matrix import apply_matrix
 from .vector import copy_run
-from .winograd_plan import AT, GT, M_H, MOST_TILES, N_H, TILES, X_AT, Z_AT, B, Plan
+from .winograd_plan import AT, GT, M_H, MOST_TILES, N_H, N_V, TILES, X_AT, Z_AT, B, Plan, tiles_in_one
 from .winograd_scratch import Scratch
-from .winograd_transforms import distance_of, matrix, weights_horizontal, weights_vertical
+from .winograd_transforms import distance_of, matrix, points_apart, weights_horizontal, weights_vertical
 
 LINE_PANELS = 4
 """Panels of V in an item. They share one reading of U, and each is made for one point, in the first-level cache, just
 before it is multiplied. The second-level cache holds their vertical transforms, their products and a point of U:
 350 KB for 64 tiles and K = 256. With one panel an item, all points at once, the products of `dcgan` took 5 % longer."""
 
-BLOCK_ROWS = 8 * TILE_ROWS
-"""Rows of dw in a block of a weight gradient: their part of U, a point at a time, fits the first-level cache."""
+_WHOLE = math.lcm(TILE_ROWS, TILE_BYTES // 4)
+
+BLOCK_ROWS = _WHOLE * max(1, 8 * TILE_ROWS // _WHOLE)
+"""Rows of dw in a block of a weight gradient, whole micro-tiles and whole runs: their part of U, a point at a time,
+fits the first-level cache."""
+
+
+tiles_in_one_of = kernel(tiles_in_one)
+"""`tiles_in_one`, for kernels."""
 
 
 @kernel
@@ -45,24 +62,22 @@ def whole_tiles(rows: int) -> int:
 
 
 @kernel
-def place_rows(rows: int, stride: int, table: Array) -> None:
-    """Where the rows of a point begin; what sticks out of the last micro-tile repeats the last row."""
-    for r in range(whole_tiles(rows)):
-        table[r] = min(r, rows - 1) * stride
-
-
-@kernel
 def multiply_point(
     rows: int, k: int, a: Array, at: int, table: Array, panel: Array, products: Array, product: int
 ) -> None:
-    """products (rows in whole tiles, W), from `product` on, = a (rows, k), from `at` on, times the panel (k, W)."""
+    """products (rows in whole tiles, W), from `product` on, = a (rows, k), from `at` on, times the panel (k, W).
+
+    a lies in blocks of TILE_ROWS rows; what the last one has beyond `rows` is undefined, and so are its products.
+    """
     run, r = tile_width(a), 0
+    runs, block = k // run, TILE_ROWS * run
     while r < rows:
+        start, to = at + r * k, product + r * run
         if rows - r > SHORT_ROWS:
-            multiply_rows(1, k, a, at, table, r, 0, panel, 0, products, product + r * run, run, False)
+            multiply_rows(runs, run, a, start, table, 0, block, panel, 0, products, to, run, False)
             r += TILE_ROWS
         else:
-            multiply_short_rows(1, k, a, at, table, r, 0, panel, 0, products, product + r * run, run, False)
+            multiply_short_rows(runs, run, a, start, table, 0, block, panel, 0, products, to, run, False)
             r += SHORT_ROWS
 
 
@@ -73,8 +88,8 @@ def forward_line(
     """A line of y for a few panels of filters from U and w in panels."""
     g, run, slot = plan.geometry, tile_width(u), numba.get_thread_id()
     panel, products, middle = scratch.panel[slot], scratch.products[slot], scratch.middle[slot]
-    panels, table = g.filters // run, scratch.table[slot]
-    i, block = item // line_blocks(panels), item % line_blocks(panels)
+    panels = g.filters // run
+    i, block = item % kind[N_V], item // kind[N_V]
     first, behind = panels * block // line_blocks(panels), panels * (block + 1) // line_blocks(panels)
     m_h, n_h, rows, phases = kind[M_H], kind[N_H], images * kind[TILES], g.stride_v * g.stride_h
     entry, product = g.channels * run, whole_tiles(rows) * run
@@ -85,19 +100,18 @@ def forward_line(
             weights_vertical(
                 i, plan, kind, phase, w, entry, start, g.channels, middle, ((q - first) * phases + phase) * of_phase
             )
-    point, to = distance_of(rows, plan.u_row, u.itemsize), distance_of(rows, plan.z_row, u.itemsize)
-    place_rows(rows, plan.u_row, table)
+    point, to = points_apart(rows, g.patch, u.itemsize), distance_of(rows, plan.y_row, u.itemsize)
     for j in range(n_h):
         for q in range(first, behind):
             for phase in range(phases):
                 source = ((q - first) * phases + phase) * of_phase
                 weights_horizontal(j, plan, kind, phase, g.channels, middle, source, panel, phase * entry)
             at = ((q - first) * n_h + j) * product
-            multiply_point(rows, g.patch, u, (i * n_h + j) * point, table, panel, products, at)
+            multiply_point(rows, g.patch, u, (i * n_h + j) * point, plan.rows, panel, products, at)
     for q in range(first, behind):
         apply_matrix(
             plan.tables, matrix(1, m_h, AT), m_h, n_h, products, (q - first) * n_h * product, product, run,
-            out, i * m_h * to + q * run, to, plan.z_row, rows,
+            out, i * m_h * to + q * run, to, plan.y_row, rows,
         )  # fmt: skip
 
 
@@ -106,9 +120,9 @@ def input_grad_line(item: int, plan: Plan, images: int, z: Array, w: Array, out:
     """A line of dx for a few panels of the phases' channels from Z and w in panels."""
     g, run, slot = plan.geometry, tile_width(z), numba.get_thread_id()
     panel, products, middle = scratch.panel[slot], scratch.products[slot], scratch.middle[slot]
-    panels, table = g.patch // run, scratch.table[slot]
-    block = item % line_blocks(panels)
-    number, i = plan.lines[item // line_blocks(panels)]
+    panels = g.patch // run
+    block = item // plan.lines.shape[0]
+    number, i = plan.lines[item % plan.lines.shape[0]]
     first, behind = panels * block // line_blocks(panels), panels * (block + 1) // line_blocks(panels)
     kind = plan.kinds[number]
     n_h, rows, entry = kind[N_H], images * kind[TILES], g.filters * run
@@ -116,18 +130,17 @@ def input_grad_line(item: int, plan: Plan, images: int, z: Array, w: Array, out:
     for q in range(first, behind):
         phase, start = q * run // g.channels, q * run % g.channels * g.kernel_v * g.kernel_h * g.filters
         weights_vertical(i, plan, kind, phase, w, entry, start, g.filters, middle, (q - first) * of_panel)
-    point, to = distance_of(rows, plan.z_row, z.itemsize), distance_of(rows, plan.u_row, z.itemsize)
-    place_rows(rows, plan.z_row, table)
+    point, to = points_apart(rows, g.filters, z.itemsize), distance_of(rows, plan.x_row, z.itemsize)
     for j in range(n_h):
         start = kind[Z_AT] + (i * n_h + j) * point
         for q in range(first, behind):
             phase, at = q * run // g.channels, ((q - first) * n_h + j) * product
             weights_horizontal(j, plan, kind, phase, g.filters, middle, (q - first) * of_panel, panel, 0)
-            multiply_point(rows, g.filters, z, start, table, panel, products, at)
+            multiply_point(rows, g.filters, z, start, plan.rows, panel, products, at)
     for q in range(first, behind):
         apply_matrix(
             plan.tables, matrix(1, kind[M_H], B), n_h, n_h, products, (q - first) * n_h * product, product, run,
-            out, kind[X_AT] + i * n_h * to + q * run, to, plan.u_row, rows,
+            out, kind[X_AT] + i * n_h * to + q * run, to, plan.x_row, rows,
         )  # fmt: skip
 
 
@@ -142,17 +155,20 @@ def weight_grad_line(
     blocks = (g.patch + BLOCK_ROWS - 1) // BLOCK_ROWS
     i, k = item // blocks, item % blocks * BLOCK_ROWS
     rows = min(BLOCK_ROWS, g.patch - k)
-    u_apart, z_apart = distance_of(tiles, plan.u_row, u.itemsize), distance_of(tiles, plan.z_row, u.itemsize)
+    u_apart, z_apart = points_apart(tiles, g.patch, u.itemsize), points_apart(tiles, g.filters, u.itemsize)
+    per_block = tiles_in_one_of(tiles)
     for first in range(0, tiles, MOST_TILES):
         depth = min(MOST_TILES, tiles - first)
         for j in range(n_h):
-            for t in range(depth):
-                copy_run(u, (i * n_h + j) * u_apart + (first + t) * plan.u_row + k, block, t * BLOCK_ROWS, rows)
+            for c in range(0, rows, run):
+                source = (i * n_h + j) * u_apart + (k + c) * per_block + first * run
+                for t in range(depth):
+                    copy_run(u, source + t * run, block, t * BLOCK_ROWS + c, run)
             for o in range(0, g.filters, run):
                 for r in range(0, rows, TILE_ROWS):
                     multiply_panels(
                         depth, block, r, BLOCK_ROWS,
-                        z, (i * n_h + j) * z_apart + first * plan.z_row + o, plan.z_row,
+                        z, (i * n_h + j) * z_apart + o * per_block + first * run, run,
                         product, (j * BLOCK_ROWS + r) * g.filters + o, g.filters, first > 0,
                     )  # fmt: skip
     apply_matrix(

@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..types import Array, Pads, Pair, Shape
+from .microkernel import TILE_BYTES, TILE_ROWS
 
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0, -0.5, 2.0)
 ORDER = len(POINTS) + 1
@@ -103,9 +104,10 @@ class Plan(NamedTuple):
     passes: Array  # (passes, 3): kind, first image, images
     groups: Array  # (groups, 2), passes of all kinds together: first image, images
     lines: Array  # (lines, 2): kind, vertical point
+    rows: Array  # (TILE_ROWS,): where the rows of a block begin in U and Z
     tables: Array  # (2 axes, LARGEST_TILE + 1, 6, ORDER*ORDER) flat: for each m the matrices B^T, B, A^T, A, G, G^T
-    u_row: int  # from a tile to the next in U and in the lines of dx
-    z_row: int  # in Z and in the lines of y
+    x_row: int  # from a tile to the next in the lines of dx
+    y_row: int  # in the lines of y
     u_size: int  # numbers that a pass stores, at most: U, Z, the lines of y and of dw
     z_size: int
     y_size: int
@@ -145,6 +147,11 @@ def apart(rows: int, stride: int, itemsize: int) -> int:
     return (size + (320 - size) % 4096) // itemsize
 
 
+def tiles_in_one(tiles: int) -> int:
+    """Rows of a block that holds all tiles, an odd number: a column of runs then spreads over the sets of a cache."""
+    return tiles | 1
+
+
 @lru_cache(maxsize=256)
 def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, dtype: np.dtype) -> Plan:
     """The plan of the convolution of an image batch `size` (N, H, W) to `outputs` (HO, WO)."""
@@ -153,15 +160,16 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
     cuts = cut(outputs[0], taps[0]), cut(outputs[1], taps[1])
     kinds, tiles = _kinds(cuts, taps)
     k = stride[0] * stride[1] * c
-    u_row, z_row = row_stride(k, dtype.itemsize), row_stride(o, dtype.itemsize)
+    x_row, y_row = row_stride(k, dtype.itemsize), row_stride(o, dtype.itemsize)
 
     most = tiles_of_pass(o)
     passes = [(number, *part) for number, kind in enumerate(kinds) for part in _parts(images, most // kind.tiles)]
     of_pass = [0, 0, 0, 0]
     for number, _, count in passes:
         m_h, n_v, n_h, in_pass = kinds[number].m_h, kinds[number].n_v, kinds[number].n_h, count * kinds[number].tiles
-        u, z = apart(in_pass, u_row, dtype.itemsize), apart(in_pass, z_row, dtype.itemsize)
-        stored = n_v * n_h * u, n_v * n_h * z, n_v * m_h * z, n_v * taps[1] * k * o
+        u, z = (apart(in_pass + TILE_ROWS, columns, dtype.itemsize) for columns in (k, o))
+        y = apart(in_pass, y_row, dtype.itemsize)
+        stored = n_v * n_h * u, n_v * n_h * z, n_v * m_h * y, n_v * taps[1] * k * o
         of_pass = [max(*pair) for pair in zip(of_pass, stored, strict=True)]
 
     groups = _parts(images, most // max(kind.tiles for kind in kinds))
@@ -169,8 +177,9 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
     for number, kind in enumerate(kinds):
         kinds[number] = kind._replace(z_at=of_group[0], x_at=of_group[1])
         in_group = kind.tiles * max(count for _, count in groups)
-        for which, row in enumerate((z_row, u_row)):
-            of_group[which] += kind.n_v * kind.n_h * apart(in_group, row, dtype.itemsize)
+        distances = apart(in_group + TILE_ROWS, o, dtype.itemsize), apart(in_group, x_row, dtype.itemsize)
+        for which, distance in enumerate(distances):
+            of_group[which] += kind.n_v * kind.n_h * distance
 
     return Plan(
         Geometry(images, *image, pads[0], pads[2], c, *outputs, o, kh, kw, stride[0], stride[1], k),
@@ -179,9 +188,10 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
         np.array(passes, np.int64),
         np.array(groups, np.int64),
         np.array([(number, i) for number, kind in enumerate(kinds) for i in range(kind.n_v)], np.int64),
+        np.arange(TILE_ROWS) * (TILE_BYTES // dtype.itemsize),
         np.stack([_tables(lengths, t, dtype) for lengths, t in zip(cuts, taps, strict=True)]).ravel(),
-        u_row,
-        z_row,
+        x_row,
+        y_row,
         *of_pass,
         *of_group,
     )

@@ -12,5 +12,4 @@ class Scratch(NamedTuple):
     panel: Array  # the panel of V that a point is multiplied by
     middle: Array  # a few panels of w after the vertical transform
     products: Array
-    table: Array  # int64: where the rows of a product begin
     block: Array  # BLOCK_ROWS columns of U for MOST_TILES tiles

@@ -74,6 +74,5 @@ class Winograd:
             panel=for_each_thread(self.ops, panel),
             middle=for_each_thread(self.ops, middle),
             products=for_each_thread(self.ops, products or LINE_PANELS * ORDER * whole * self.run),
-            table=for_each_thread(self.ops, whole, np.int64),
             block=for_each_thread(self.ops, block),
         )
