@@ -18,18 +18,11 @@ import numba
 
 from ..types import Array
 from .jit import kernel
-from .microkernel import (
-    SHORT_ROWS,
-    TILE_BYTES,
-    TILE_ROWS,
-    multiply_panels,
-    multiply_rows,
-    multiply_short_rows,
-    tile_width,
-)
+from .microkernel import TILE_BYTES, TILE_ROWS, multiply_panels, tile_width
+from .row_blocks import multiply_blocks, rows_in_one_block, whole_tiles
 from .small_matrix import apply_matrix
 from .vector import copy_run
-from .winograd_plan import AT, GT, M_H, MOST_TILES, N_H, N_V, TILES, X_AT, Z_AT, B, Plan, tiles_in_one
+from .winograd_plan import AT, GT, M_H, MOST_TILES, N_H, N_V, TILES, X_AT, Z_AT, B, Plan
 from .winograd_scratch import Scratch
 from .winograd_transforms import distance_of, matrix, points_apart, weights_horizontal, weights_vertical
 
@@ -45,40 +38,10 @@ BLOCK_ROWS = _WHOLE * max(1, 8 * TILE_ROWS // _WHOLE)
 fits the first-level cache."""
 
 
-tiles_in_one_of = kernel(tiles_in_one)
-"""`tiles_in_one`, for kernels."""
-
-
 @kernel
 def line_blocks(panels: int) -> int:
     """Items of a line of `panels` panels."""
     return (panels + LINE_PANELS - 1) // LINE_PANELS
-
-
-@kernel
-def whole_tiles(rows: int) -> int:
-    """Rows in whole micro-tiles."""
-    return (rows + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS
-
-
-@kernel
-def multiply_point(
-    rows: int, k: int, a: Array, at: int, table: Array, panel: Array, products: Array, product: int
-) -> None:
-    """products (rows in whole tiles, W), from `product` on, = a (rows, k), from `at` on, times the panel (k, W).
-
-    a lies in blocks of TILE_ROWS rows; what the last one has beyond `rows` is undefined, and so are its products.
-    """
-    run, r = tile_width(a), 0
-    runs, block = k // run, TILE_ROWS * run
-    while r < rows:
-        start, to = at + r * k, product + r * run
-        if rows - r > SHORT_ROWS:
-            multiply_rows(runs, run, a, start, table, 0, block, panel, 0, products, to, run, False)
-            r += TILE_ROWS
-        else:
-            multiply_short_rows(runs, run, a, start, table, 0, block, panel, 0, products, to, run, False)
-            r += SHORT_ROWS
 
 
 @kernel
@@ -107,7 +70,7 @@ def forward_line(
                 source = ((q - first) * phases + phase) * of_phase
                 weights_horizontal(j, plan, kind, phase, g.channels, middle, source, panel, phase * entry)
             at = ((q - first) * n_h + j) * product
-            multiply_point(rows, g.patch, u, (i * n_h + j) * point, plan.rows, panel, products, at)
+            multiply_blocks(rows, g.patch, u, (i * n_h + j) * point, plan.rows, panel, products, at, False)
     for q in range(first, behind):
         apply_matrix(
             plan.tables, matrix(1, m_h, AT), m_h, n_h, products, (q - first) * n_h * product, product, run,
@@ -136,7 +99,7 @@ def input_grad_line(item: int, plan: Plan, images: int, z: Array, w: Array, out:
         for q in range(first, behind):
             phase, at = q * run // g.channels, ((q - first) * n_h + j) * product
             weights_horizontal(j, plan, kind, phase, g.filters, middle, (q - first) * of_panel, panel, 0)
-            multiply_point(rows, g.filters, z, start, plan.rows, panel, products, at)
+            multiply_blocks(rows, g.filters, z, start, plan.rows, panel, products, at, False)
     for q in range(first, behind):
         apply_matrix(
             plan.tables, matrix(1, kind[M_H], B), n_h, n_h, products, (q - first) * n_h * product, product, run,
@@ -156,7 +119,7 @@ def weight_grad_line(
     i, k = item // blocks, item % blocks * BLOCK_ROWS
     rows = min(BLOCK_ROWS, g.patch - k)
     u_apart, z_apart = points_apart(tiles, g.patch, u.itemsize), points_apart(tiles, g.filters, u.itemsize)
-    per_block = tiles_in_one_of(tiles)
+    per_block = rows_in_one_block(tiles)
     for first in range(0, tiles, MOST_TILES):
         depth = min(MOST_TILES, tiles - first)
         for j in range(n_h):

@@ -147,11 +147,6 @@ def apart(rows: int, stride: int, itemsize: int) -> int:
     return (size + (320 - size) % 4096) // itemsize
 
 
-def tiles_in_one(tiles: int) -> int:
-    """Rows of a block that holds all tiles, an odd number: a column of runs then spreads over the sets of a cache."""
-    return tiles | 1
-
-
 @lru_cache(maxsize=256)
 def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, dtype: np.dtype) -> Plan:
     """The plan of the convolution of an image batch `size` (N, H, W) to `outputs` (HO, WO)."""
@@ -163,7 +158,7 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
     x_row, y_row = row_stride(k, dtype.itemsize), row_stride(o, dtype.itemsize)
 
     most = tiles_of_pass(o)
-    passes = [(number, *part) for number, kind in enumerate(kinds) for part in _parts(images, most // kind.tiles)]
+    passes = [(number, *part) for number, kind in enumerate(kinds) for part in parts(images, most // kind.tiles)]
     of_pass = [0, 0, 0, 0]
     for number, _, count in passes:
         m_h, n_v, n_h, in_pass = kinds[number].m_h, kinds[number].n_v, kinds[number].n_h, count * kinds[number].tiles
@@ -172,7 +167,7 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
         stored = n_v * n_h * u, n_v * n_h * z, n_v * m_h * y, n_v * taps[1] * k * o
         of_pass = [max(*pair) for pair in zip(of_pass, stored, strict=True)]
 
-    groups = _parts(images, most // max(kind.tiles for kind in kinds))
+    groups = parts(images, most // max(kind.tiles for kind in kinds))
     of_group = [0, 0]
     for number, kind in enumerate(kinds):
         kinds[number] = kind._replace(z_at=of_group[0], x_at=of_group[1])
@@ -214,12 +209,22 @@ def product_flops(plan: Plan) -> int:
     return int(2 * points * plan.geometry.images * plan.geometry.patch * plan.geometry.filters)
 
 
+@lru_cache(maxsize=1024)
+def products_of_filter(kernel: Pair, outputs: Pair, stride: Pair) -> int:
+    """Multiplications between the transforms for each channel and filter of an image; Winograd takes float32 alone."""
+    points = [
+        sum(m + taps_of(taps, step) - 1 for m in cut(size, taps_of(taps, step)))
+        for taps, size, step in zip(kernel, outputs, stride, strict=True)
+    ]
+    return points[0] * points[1] * stride[0] * stride[1]
+
+
 def taps_of(kernel: int, stride: int) -> int:
     """Taps of a phase of a filter, r; the later phases may have one less, which counts as a tap of 0."""
     return -(-kernel // stride)
 
 
-def _parts(count: int, most: int) -> list[Pair]:
+def parts(count: int, most: int) -> list[Pair]:
     """0..count in as few ranges as there can be of at most `most`, or of 1, all but equal: (first, length) of each."""
     parts = -(-count // max(1, most))
     edges = [count * i // parts for i in range(parts + 1)]
@@ -253,9 +258,3 @@ def applies(x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair, tile_w
         and w_shape[2] % tile_width == 0
         and w_shape[3] % tile_width == 0
     )
-
-
-@lru_cache(maxsize=1024)
-def wins(x_shape: Shape, w_shape: Shape, dtype: np.dtype) -> bool:
-    """Whether to take it: float32, where speed is wanted, and enough channels and images to pay for the transforms."""
-    return dtype == np.float32 and min(w_shape[2:]) >= 32 and x_shape[0] >= 16

@@ -2,13 +2,10 @@
 
     U = B^T x B   (n_v, n_h, tiles, K)      Z = A dy A^T   (n_v, n_h, tiles, O)      V = G w G^T   (n_v, n_h, K, O)
 
-Each is a vertical transform of a tile and then a horizontal one. A point's matrix is stored in blocks of R rows:
-(tiles/R, K/W, R, W), W = numbers of a micro-tile's row. With R = TILE_ROWS, for U V and Z V^T, a micro-tile's rows are
-one run of memory, which the CPU foresees, where rows one after the other are R short runs: the products took 1.16
-times as long as with all rows in the first cache, in place of 1.37 (K = 256). With all tiles in one block, for U^T Z,
-so are the columns of a panel. U and Z are made of whole images and stored: read once
-more for each vertical point, x would take longer than the products, at the 15 to 20 GB/s of the third-level cache. V
-is larger than both and w is small, so V is made a panel of a point at a time, by the thread that multiplies with it.
+Each is a vertical transform of a tile and then a horizontal one. A point's matrix is stored in blocks of rows
+(`row_blocks`): of TILE_ROWS for U V and Z V^T, all in one for U^T Z. U and Z are made of whole images and stored: read
+once more for each vertical point, x would take longer than the products, at the 15 to 20 GB/s of the third-level cache.
+V is larger than both and w is small, so V is made a panel of a point at a time, by the thread that multiplies with it.
 
 A tile's numbers go to all points, short runs far apart, which the CPU does not foresee: they are asked for one vertical
 point ahead (a quarter of the time of `inputs_of_image`).
@@ -21,6 +18,7 @@ import numba
 from ..types import Array
 from .jit import kernel
 from .microkernel import TILE_ROWS, tile_width
+from .row_blocks import row_in_blocks
 from .small_matrix import apply_matrix
 from .vector import expect_write
 from .winograd_plan import (
@@ -60,12 +58,6 @@ def inside(first: int, step: int, count: int, size: int) -> tuple[int, int]:
     """The range of k in 0..count for which first + k*step lies in 0..size."""
     low = min(count, max(0, (step - 1 - first) // step))
     return low, max(low, min(count, (size - first + step - 1) // step))
-
-
-@kernel
-def row_in_blocks(row: int, per_block: int, columns: int, run: int) -> int:
-    """Where a row begins in blocks of per_block = R rows; its runs lie R*W apart."""
-    return row // per_block * per_block * columns + row % per_block * run
 
 
 @kernel

@@ -18,6 +18,7 @@ import numpy as np
 
 from kernels import Ops
 from kernels.cpu import NumbaOps
+from kernels.cpu.kn2row import met
 from kernels.cpu.winograd_plan import plan, product_flops
 from kernels.types import Array
 
@@ -162,7 +163,7 @@ def _call(ops: Ops, name: str, given: Mapping[str, Any], result: Any) -> Call:
     shapes = " ".join("×".join(map(str, a.shape)) for a in list(_arrays(given.values()))[:2])
     if name == "matmul":
         return Call(name, shapes, "".join("T" if given[which] else "N" for which in ("trans_a", "trans_b")))
-    return Call(name, shapes, "winograd" if name in CONVOLUTIONS and _winograd_flops(ops, name, given, result) else "")
+    return Call(name, shapes, _fewer_flops(ops, name, given, result)[0] if name in CONVOLUTIONS else "")
 
 
 def _cost(ops: Ops, name: str, given: Mapping[str, Any], result: Any) -> Cost:
@@ -172,7 +173,7 @@ def _cost(ops: Ops, name: str, given: Mapping[str, Any], result: Any) -> Cost:
         return Cost(2 * result.size * given["a"].shape[0 if given["trans_a"] else 1], moved)
     if name in CONVOLUTIONS:
         _, w, y = CONVOLUTIONS[name](given, result)
-        return Cost(_winograd_flops(ops, name, given, result) or 2 * y.size * w.size // w.shape[3], moved)
+        return Cost(_fewer_flops(ops, name, given, result)[1] or 2 * y.size * w.size // w.shape[3], moved)
     return Cost(0, moved)
 
 
@@ -184,13 +185,17 @@ CONVOLUTIONS: dict[str, Callable[[Mapping[str, Any], Array], tuple[Array, Array,
 """The arrays in the places of x, w and y = conv2d(x, w)."""
 
 
-def _winograd_flops(ops: Ops, name: str, given: Mapping[str, Any], result: Any) -> int:
-    """FLOPs of the products between Winograd's transforms; 0 where a convolution goes without them."""
+def _fewer_flops(ops: Ops, name: str, given: Mapping[str, Any], result: Any) -> tuple[str, int]:
+    """By which algorithm a convolution computes less than its definition, and the FLOPs left; ("", 0) where by none."""
     x, w, y = CONVOLUTIONS[name](given, result)
     stride, pads = given["stride"], given["pads"]
-    if not isinstance(ops, NumbaOps) or not ops.takes_winograd(x.shape, w.shape, y.shape, stride):
-        return 0
-    return product_flops(plan(x.shape[:3], w.shape, y.shape[1:3], stride, pads, ops.dtype))
+    way = ops.algorithm(x.shape, w.shape, y.shape, stride, pads) if isinstance(ops, NumbaOps) else ""
+    if way == "winograd":
+        return way, product_flops(plan(x.shape[:3], w.shape, y.shape[1:3], stride, pads, ops.dtype))
+    if way == "kn2row":
+        pairs = met(x.shape[1:3], w.shape[:2], y.shape[1:3], stride, pads)
+        return way, 2 * pairs * x.shape[0] * w.shape[2] * w.shape[3]
+    return "", 0
 
 
 def _arrays(values: Any) -> Iterator[Array]:

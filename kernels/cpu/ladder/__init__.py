@@ -66,7 +66,7 @@ def _conv2d(rung: str) -> Callable[[Array, Array, Pair, Pads, Array], None]:
 
 
 def _winograd(x: Array, w: Array, stride: Pair, pads: Pads, y: Array) -> None:
-    if not _ops(y.dtype, "winograd").takes_winograd(x.shape, w.shape, y.shape, stride):
+    if _ops(y.dtype, "winograd").algorithm(x.shape, w.shape, y.shape, stride, pads) != "winograd":
         raise NotApplicableError(
             f"Winograd's transforms do not take x {x.shape}, w {w.shape}, stride {stride} to y {y.shape} in {y.dtype}: "
             "they need two or three taps a phase of the stride, at least 2x2 outputs, at least one image, and whole "

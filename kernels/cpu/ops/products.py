@@ -1,20 +1,32 @@
-"""The product family on our own kernels: packed matmul, convolutions by Winograd or as implicit products."""
+"""The product family on our own kernels: packed matmul, convolutions by Winograd, tap by tap, or implicit."""
+
+import numpy as np
 
 from ...activations import Activation
 from ...choice import Choice
 from ...contract.products import ProductOps
+from ...geometry import as_tuples
 from ...types import Array, Pads, Pair, Shape
-from .. import elementwise, gemm, gemv
+from .. import elementwise, gemm, gemv, kn2row, winograd_plan
 from ..activations import encode
 from ..epilogue import fused, fuses
 from ..ladder.conv import FORWARD
 from ..ladder.matmul import PRODUCTS
 from ..microkernel import TILE_BYTES
-from ..winograd_plan import applies, plan, wins
 from . import implicit, rungs
 from .flat import flat, flat_or_none
+from .kn2row import Kn2row
 from .scratch import for_each_thread
 from .winograd import Winograd
+
+MOST_MET = 0.8
+"""Share of all windows and taps that meet inside the image, at most, for kn2row where Winograd is no choice: a pair of
+64 images took it up to 1.1 times as long as one of an implicit product."""
+
+
+def many_channels_and_images(x_shape: Shape, w_shape: Shape) -> bool:
+    """Enough of both to pay for what other algorithms than the implicit one do beside their products."""
+    return min(w_shape[2:]) >= 32 and x_shape[0] >= 16
 
 
 class NumbaProducts(ProductOps):
@@ -22,15 +34,15 @@ class NumbaProducts(ProductOps):
 
     Attributes:
         matmul_rung: "parallel", or a slower rung of `kernels.cpu.ladder` to compute every matmul on.
-        convolution: "auto", or "implicit" or "winograd" to take that algorithm wherever it applies; or "naive" or
-            "im2col", which are rungs of the forward product alone: the other two are then implicit.
+        convolution: "auto", or "implicit", "winograd" or "kn2row" to take that algorithm wherever it applies; or
+            "naive" or "im2col", which are rungs of the forward product alone: the other two are then implicit.
 
     Raises:
         ValueError: on assignment of an unknown name.
     """
 
     matmul_rung = Choice("parallel", *PRODUCTS)
-    convolution = Choice("auto", "implicit", "winograd", *FORWARD)
+    convolution = Choice("auto", "implicit", "winograd", "kn2row", *FORWARD)
 
     def _matmul(
         self,
@@ -70,17 +82,17 @@ class NumbaProducts(ProductOps):
         act: Activation | None,
         y: Array,
     ) -> None:
-        """By Winograd's transforms where they apply and win, else as an implicit product."""
+        """By Winograd's transforms or tap by tap where they win, else as an implicit product."""
         if self.convolution in FORWARD:
             rungs.conv2d(self, self.convolution, x, w, stride, pads, bias, act, y)
             self._unfused(act, y)
             return
         with self.scratch():
-            winograd = self._transforms(x.shape, w.shape, y.shape, stride, pads)
-            if winograd is None:
+            fast = self._fast(x.shape, w.shape, y.shape, stride, pads)
+            if fast is None:
                 implicit.conv2d(self, x, w, stride, pads, bias, act, y)
             else:
-                winograd.forward(x, w, flat_or_none(bias, y), fused(act), y)
+                fast.forward(x, w, flat_or_none(bias, y), fused(act), y)
         self._unfused(act, y)
 
     def _conv2d_input_grad(
@@ -93,37 +105,54 @@ class NumbaProducts(ProductOps):
         act: Activation | None,
         dx: Array,
     ) -> None:
-        """By Winograd's transforms where they apply and win, else as an implicit product."""
+        """By Winograd's transforms or tap by tap where they win, else as an implicit product."""
         with self.scratch():
-            winograd = self._transforms(dx.shape, w.shape, dy.shape, stride, pads)
-            if winograd is None:
+            fast = self._fast(dx.shape, w.shape, dy.shape, stride, pads)
+            if fast is None:
                 implicit.input_grad(self, dy, w, stride, pads, bias, act, dx)
             else:
-                winograd.input_grad(dy, w, flat_or_none(bias, dx), fused(act), dx)
+                fast.input_grad(dy, w, flat_or_none(bias, dx), fused(act), dx)
         self._unfused(act, dx)
 
     def _conv2d_weight_grad(self, x: Array, dy: Array, stride: Pair, pads: Pads, dw: Array, accumulate: bool) -> None:
-        """By Winograd's transforms where they apply and win, else as an implicit product."""
+        """By Winograd's transforms or tap by tap where they win, else as an implicit product."""
         with self.scratch():
-            winograd = self._transforms(x.shape, dw.shape, dy.shape, stride, pads)
-            if winograd is None:
+            fast = self._fast(x.shape, dw.shape, dy.shape, stride, pads)
+            if fast is None:
                 implicit.weight_gradient(self, x, dy, stride, pads, dw, accumulate)
             else:
-                winograd.weight_grad(x, dy, dw, accumulate)
+                fast.weight_grad(x, dy, dw, accumulate)
 
-    def _transforms(self, x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair, pads: Pads) -> Winograd | None:
-        """Winograd's products for a convolution, for use in a scratch block; None where it goes without."""
-        if not self.takes_winograd(x_shape, w_shape, y_shape, stride):
-            return None
-        return Winograd(self, plan(x_shape[:3], w_shape, (y_shape[1], y_shape[2]), stride, pads, self.dtype))
+    def _fast(
+        self, x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair, pads: Pads
+    ) -> Winograd | Kn2row | None:
+        """The products of a convolution by another way than implicitly, for use in a scratch block; None for none."""
+        outputs, way = (y_shape[1], y_shape[2]), self.algorithm(x_shape, w_shape, y_shape, stride, pads)
+        if way == "winograd":
+            return Winograd(self, winograd_plan.plan(x_shape[:3], w_shape, outputs, stride, pads, self.dtype))
+        if way == "kn2row":
+            return Kn2row(self, kn2row.pairs(x_shape, w_shape, outputs, stride, pads, self.dtype))
+        return None
 
-    def takes_winograd(self, x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair) -> bool:
-        """Whether the products of such a convolution go by Winograd's transforms."""
+    def algorithm(self, x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair, pads: Pads) -> str:
+        """The way that the products of such a convolution go: "winograd", "kn2row" or "implicit"."""
         x_shape, w_shape, y_shape = tuple(x_shape), tuple(w_shape), tuple(y_shape)  # answers are kept by them
-        possible = applies(x_shape, w_shape, y_shape, (stride[0], stride[1]), TILE_BYTES // self.dtype.itemsize)
-        if self.convolution == "auto":
-            return possible and wins(x_shape, w_shape, self.dtype)
-        return possible and self.convolution == "winograd"
+        (stride, pads), width = as_tuples(stride, pads), TILE_BYTES // self.dtype.itemsize
+        possible = {
+            "kn2row": kn2row.applies(x_shape, w_shape, width),
+            "winograd": winograd_plan.applies(x_shape, w_shape, y_shape, stride, width),
+        }
+        if self.convolution != "auto":
+            return self.convolution if possible.get(self.convolution) else "implicit"
+        if not many_channels_and_images(x_shape, w_shape):
+            return "implicit"
+        kernel, outputs = (w_shape[0], w_shape[1]), (y_shape[1], y_shape[2])
+        least, way = MOST_MET * kernel[0] * kernel[1] * outputs[0] * outputs[1], "implicit"
+        if possible["winograd"] and self.dtype == np.float32:
+            least, way = winograd_plan.products_of_filter(kernel, outputs, stride), "winograd"
+        if possible["kn2row"] and kn2row.met((x_shape[1], x_shape[2]), kernel, outputs, stride, pads) <= least:
+            return "kn2row"
+        return way
 
     def _unfused(self, act: Activation | None, y: Array) -> None:
         """In place: the activation, where it is none that the kernels fuse."""

@@ -173,18 +173,18 @@ def test_the_product_of_im2col_is_on_the_rung_asked_for(called: list[str]):
     assert called == ["im2col", "blocked"]
 
 
-@pytest.mark.parametrize("name", ["implicit", "winograd"])
-def test_convolutions_go_by_winograd_or_do_not(name: str):
-    ops, (x_shape, w_shape, stride, _) = NumbaOps(np.float32), THREE_BY_THREE
+@pytest.mark.parametrize("name", ["implicit", "winograd", "kn2row"])
+def test_convolutions_go_the_way_asked_for_where_it_applies(name: str):
+    ops, (x_shape, w_shape, stride, pads) = NumbaOps(np.float32), THREE_BY_THREE
     ops.convolution = name
-    assert ops.takes_winograd(x_shape, w_shape, (*x_shape[:3], w_shape[3]), stride) == (name == "winograd")
-    assert not ops.takes_winograd((2, 6, 5, 1), (3, 3, 1, 16), (2, 6, 5, 16), stride)
+    assert ops.algorithm(x_shape, w_shape, (*x_shape[:3], w_shape[3]), stride, pads) == name
+    assert ops.algorithm((2, 6, 5, 1), (3, 3, 1, 16), (2, 6, 5, 16), stride, pads) == "implicit"
 
 
-def test_whether_it_goes_by_winograd_can_be_asked_with_lists():
+def test_the_way_can_be_asked_for_with_lists():
     ops, shapes = NumbaOps(np.float32), ([16, 6, 5, 32], [3, 3, 32, 32], [16, 6, 5, 32])
-    assert ops.takes_winograd(*shapes, [1, 1])
-    assert not ops.takes_winograd(*shapes, [3, 3])
+    assert ops.algorithm(*shapes, [1, 1], [1, 1, 1, 1]) == "winograd"
+    assert ops.algorithm([16, 6, 5, 32], [3, 3, 32, 32], [16, 2, 2, 32], [3, 3], [0, 0, 0, 1]) == "implicit"
 
 
 def test_a_rung_asks_for_no_more_memory_the_second_time(dtype: np.dtype):
