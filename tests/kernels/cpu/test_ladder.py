@@ -209,7 +209,9 @@ def test_only_known_names_are_taken():
     ops, other = NumbaOps(np.float32), NumbaOps(np.float32)
     with pytest.raises(ValueError, match=r"matmul_rung is one of parallel, naive, .*, microkernel, got 'fast'"):
         ops.matmul_rung = "fast"
-    with pytest.raises(ValueError, match="convolution is one of auto, implicit, winograd, kn2row, naive, im2col, got 'fft'"):
+    with pytest.raises(
+        ValueError, match="convolution is one of auto, implicit, winograd, kn2row, naive, im2col, got 'fft'"
+    ):
         ops.convolution = "fft"
     ops.matmul_rung, ops.convolution = "naive", "im2col"
     assert (ops.matmul_rung, ops.convolution) == ("naive", "im2col")
