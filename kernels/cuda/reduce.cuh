@@ -6,8 +6,8 @@
 //   block_sums    over a contiguous piece:  lanes of a warp by butterfly, then the warps through shared memory
 //   column_sums   over the rows of a matrix (R, C), all columns at once:
 //
-//        threadIdx.x -> column       a strip of rows: gridDim.y strips share the rows of a matrix
-//       +---+---+---+---+            thread (x, y) walks down its column and adds every height-th row
+//        threadIdx.x -> column       gridDim.y strips take turns of `height` rows of a matrix. Thread (x, y) walks
+//       +---+---+---+---+            down its column and adds row y of each turn of its strip;
 //     y | . | . | . | . | } height   then the `height` sums of a column are added as a tree in shared memory
 //       +---+---+---+---+            one partial sum a column, a strip and a quantity; add_totals adds the strips
 #pragma once

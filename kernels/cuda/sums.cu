@@ -1,4 +1,15 @@
 // Sums over rows, over samples and over everything; clipping by norm. How they are taken: reduce.cuh.
+//
+//       x (R, C)
+//      +--------------+
+//      | block (0, 0) |  `height` rows         partial (strips, C)
+//      | block (0, 1) |  the next `height`    +--------------+
+//      | block (0, 0) |  and so on, in turn   |   strip 0    |  by block (0, 0)       y (C,): a warp a column, whose
+//      | block (0, 1) |                       |   strip 1    |  by block (0, 1)       lanes share the strips
+//      +--------------+                       +--------------+
+//
+// A sum over everything is that of one column. Squared norms: a block a sample, whose threads walk over it. Clipping: a
+// thread a few elements, as in strided.cuh.
 #include "common.cuh"
 #include "numbers.cuh"
 #include "strided.cuh"
