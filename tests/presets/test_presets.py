@@ -108,8 +108,8 @@ SIZES = {
         + dense(1024, 128, bias=False) + norm(128) + dense(128, 10 + 2),
     ),
     "r3gan": (
-        dense(100, 7 * 7 * 64) + block(64) + conv(1, 64, 32) + block(32) + conv(1, 32, 16) + block(16) + conv(1, 16, 1),
-        conv(1, 1, 16) + block(16) + conv(1, 16, 32) + block(32) + conv(1, 32, 64) + block(64) + dense(7 * 7 * 64, 1),
+        dense(100, 7 * 7 * 64) + 2 * block(64) + conv(1, 64, 32) + block(32) + conv(3, 32, 1),
+        conv(3, 1, 32) + block(32) + conv(1, 32, 64) + 2 * block(64) + dense(7 * 7 * 64, 1),
     ),
     "lsgan": (
         dense(100, 128, 128, 128, PIXELS),
