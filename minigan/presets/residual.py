@@ -34,8 +34,8 @@ def _of_points(options: Options) -> Networks:
 def _of_images(options: Options) -> Networks:
     """A block at half the image's size, two at a quarter; the last of the discriminator sees 46x46 pixels.
 
-    At the whole size a block would cost four times as much as one of as many channels at half of it, and the two learn
-    to draw strokes alike: a 3x3 convolution before the mean over 2x2 pixels sees 4x4 of them, as that of dcgan does.
+    Most of the work of R1 and R2 would be that of a block at the whole size; the 3x3 convolution before the mean over
+    2x2 pixels sees 4x4 of them, as the first convolution of dcgan does.
     """
     height, width, channels = options.data_shape
     small, middle = options.units(64), options.units(32)
