@@ -41,6 +41,8 @@ class Train(TrainConfig):
     """Folder of the run; by default a new one in runs/."""
     overwrite: bool = False
     """Replace an earlier run in that folder."""
+    no_capture: bool = False
+    """The opposite of --capture."""
 
     def run(self) -> int:
         """Start or resume."""
@@ -55,6 +57,10 @@ class Train(TrainConfig):
         if not self.preset:
             raise UserError("train: expected a preset or --resume RUN; `minigan presets` lists the presets")
         config = TrainConfig(**{name: getattr(self, name) for name in own})
+        if self.no_capture:
+            if self.capture:
+                raise UserError("give --capture or --no-capture, not both")
+            config = dataclasses.replace(config, capture=False)
         return commands.train(config, self.out, self.overwrite)
 
 

@@ -41,13 +41,13 @@ def with_lecam(loss: Loss, weight: float, anchors: Anchors) -> Loss:
 
     def d_terms(r: Array, f: Array) -> tuple[Array, Array, Array]:
         terms, dr, df = loss.d_terms(r, f)
-        a_real, a_fake = anchors.values[0], anchors.values[1]
+        a_real, a_fake = anchors.values[0, ...], anchors.values[1, ...]  # views: they change between launches
         over, under = np.maximum(r - a_fake, 0), np.maximum(a_real - f, 0)
         return terms + weight * (over**2 + under**2), dr + 2 * weight * over, df - 2 * weight * under
 
     def d_curve(r: Array, f: Array, ddr: Array, ddf: Array) -> tuple[Array, Array]:
         dr, df = (0.0, 0.0) if loss.d_curve is None else loss.d_curve(r, f, ddr, ddf)
-        a_real, a_fake = anchors.values[0], anchors.values[1]
+        a_real, a_fake = anchors.values[0, ...], anchors.values[1, ...]
         return dr + 2 * weight * ddr * (r > a_fake), df + 2 * weight * ddf * (f < a_real)
 
     return replace(loss, d_terms=d_terms, d_curve=d_curve)

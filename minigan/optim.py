@@ -274,4 +274,4 @@ class MovingAverage:
         """Move the average towards `params`."""
         ops.moving_average(self.params.flat, params.flat, self.decay)
         if params.state.size:
-            self.params.state[...] = params.state
+            ops.copy(params.state, self.params.state)

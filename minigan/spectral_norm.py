@@ -72,16 +72,17 @@ class SpectralNorm:
 
     def prepare(self, ops: Ops, p: ParamSet, iterate: bool = True) -> ParamSet:
         """W_eff for the present weights; `iterate` takes a step of power iteration first. Everything else is copied."""
-        self.effective.flat[...], self.effective.state[...] = p.flat, p.state
+        ops.copy(p.flat, self.effective.flat)
+        ops.copy(p.state, self.effective.state)
         for path, (u, v, inverse) in self._vectors.items():
             w = p.named[path]
             matrix = w.reshape(-1, w.shape[-1])  # (..., O) -> (F, O)
             if iterate:
-                v[...] = _unit(ops, ops.matmul(matrix, u))
-                u[...] = _unit(ops, ops.matmul(matrix, v, trans_a=True))
+                ops.copy(_unit(ops, ops.matmul(matrix, u)), v)
+                ops.copy(_unit(ops, ops.matmul(matrix, v, trans_a=True)), u)
             sigma = ops.matmul(v, ops.matmul(matrix, u), trans_a=True)  # (1, 1)
             np.divide(1, np.maximum(sigma[0], TINY), out=inverse)
-            self.effective.named[path][...] = ops.scale_samples(w.reshape(1, -1), inverse).reshape(w.shape)
+            ops.copy(ops.scale_samples(w.reshape(1, -1), inverse).reshape(w.shape), self.effective.named[path])
         return self.effective
 
     def pull_back(self, ops: Ops, g: ParamSet) -> None:
@@ -92,7 +93,7 @@ class SpectralNorm:
             along = ops.matmul(flat, w.reshape(-1, 1))  # (1, 1): <dW_eff, W_eff>
             shared = ops.scale_samples(v.reshape(1, -1), -along[0]).reshape(v.shape)  # -<dW_eff, W_eff> v
             ops.matmul(shared, u, trans_b=True, out=dw.reshape(-1, dw.shape[-1]), accumulate=True)
-            flat[...] = ops.scale_samples(flat, inverse)
+            ops.copy(ops.scale_samples(flat, inverse), flat)
 
 
 def _unit(ops: Ops, column: Array) -> Array:

@@ -39,9 +39,11 @@ class OpsBase:
     Attributes:
         name: of the backend.
         xp: the array module whose arrays the operations take: numpy, or cupy.
+        on_host: whether arrays lie in the host's memory, where capturing takes nothing that others may want.
     """
 
     name: str
+    on_host = True
     xp: ModuleType = np
 
     def __init__(
@@ -84,9 +86,17 @@ class OpsBase:
         """Buffers asked for inside this block are given back at its end."""
         return self.workspace.scratch()
 
+    def can_look(self, array: Array) -> bool:
+        """Whether the contents of an array can be read without waiting for a device."""
+        return isinstance(array, np.ndarray)
+
+    def held(self, array: Array) -> Array:
+        """A copy at an address of its own, from which captured launches may read; others may change its contents."""
+        return array.copy()
+
     def why_no_capture(self) -> str | None:
         """None if `capture` works, else the reason why it does not."""
-        return f"{self.name} runs every operation at once; CUDA records launches"
+        return f"{self.name} runs every operation at once; numba and CUDA record launches"
 
     def capture(self, work: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
         """(launch, result): what `work` would have launched, recorded; `launch` runs it on the same memory each time.

@@ -112,6 +112,14 @@ class ElementwiseOps(OpsBase):
         self.calls["fill"] += 1
         self._fill(x, value)
 
+    def copy(self, x: Array, y: Array) -> None:
+        """In place: y = x, same shapes."""
+        self.check_float("copy", x=x, y=y)
+        if x.shape != y.shape:
+            raise ValueError(f"copy: x is {x.shape}, y is {y.shape}")
+        self.calls["copy"] += 1
+        self._copy(x, y)
+
     def clip(self, x: Array, low: float, high: float) -> None:
         """In place: x = min(max(x, low), high)."""
         self.check_float("clip", x=x)
@@ -274,11 +282,14 @@ class ElementwiseOps(OpsBase):
             raise TypeError(f"{op}: expected whole-number labels (N,), got {index.dtype} {index.shape}")
         if not index.flags.c_contiguous:
             raise ValueError(f"{op}: labels {index.shape} are not C-contiguous; pass a contiguous copy")
-        if isinstance(index, np.ndarray) and index.size and not (int(index.min()) >= 0 and int(index.max()) < count):
+        if index.size and self.can_look(index) and not (int(index.min()) >= 0 and int(index.max()) < count):
             raise ValueError(f"{op}: labels run from {index.min()} to {index.max()}, expected [0, {count})")
 
     def _fill(self, x: Array, value: float) -> None:
         x.fill(value)
+
+    def _copy(self, x: Array, y: Array) -> None:
+        y[...] = x
 
     @abstractmethod
     def _activation(self, x: Array, act: Activation, y: Array) -> None: ...

@@ -39,6 +39,7 @@ from numba.core import event
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from ..compiling import announce
+from .calls import run
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -161,11 +162,12 @@ def _wrapped_late(dispatcher: Any) -> Any:
 
 
 def parallel_kernel(function: Function | None = None, *, fastmath: frozenset[str] = MATH) -> Any:
-    """Compile a function that Python calls and that hands work to the threads with `fork`."""
+    """Compile a function that Python calls and that hands work to the threads with `fork`; see `calls` on when."""
     if function is None:
         return functools.partial(parallel_kernel, fastmath=fastmath)
     compiled = _compiled(function, fastmath)
-    return compiled if _LAUNCH_TOGETHER else _one_at_a_time(compiled)
+    launch = compiled if _LAUNCH_TOGETHER else _one_at_a_time(compiled)
+    return functools.wraps(function)(functools.partial(run, launch))
 
 
 _launch = threading.Lock()

@@ -84,7 +84,7 @@ class Adversarial(Algorithm):
     def discriminator_gradient(self, batch: Batch, replay: bool = False) -> Outcome:
         """D's gradient, with fakes from latents of its own."""
         if self.config.instance_noise:
-            self.d.params[NOISE]["std"].fill(noise_at(self.config, batch.step))
+            self.d.ops.fill(self.d.params[NOISE]["std"], noise_at(self.config, batch.step))
         z, y = self._given(self.d.ops, batch, Use.LATENT_D)
         p_d = self.d.effective(iterate=not replay)
         gan = self.penalised(batch.step)

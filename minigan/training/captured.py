@@ -1,11 +1,12 @@
 """Updates as graphs: recorded once and launched whole, where the host would hand over every kernel by itself.
 
-A step of a small network is a hundred kernels of a few microseconds, and an eager step waits for the host to launch
-each of them. A graph holds the launches of an update with all their arguments, so it only fits what is equal from step
-to step: addresses (the workspace hands out the same ones, batches are copied into buffers of their own) and sizes. What
-does change lies in device memory: learning rate, number of the update, step of the random numbers. Those of many
-updates are handed over at once (`announce`), and each update begins by taking its own. With the data set on the device,
-too (`resident`), the host does nothing between the launches of many steps.
+A step of a small network is a hundred kernels of a few microseconds, and in an eager step Python finds out for each of
+them what it has found out in every step before. A graph holds the launches of an update with all their arguments, on a
+CPU as a list of calls, so it only fits what is equal from step to step: addresses (the workspace hands out the same
+ones, batches are copied into buffers of their own) and sizes. What does change lies where launches read it: learning
+rate, number of the update, step of the random numbers. Those of many updates are handed over at once (`announce`), and
+each update begins by taking its own. With the data set on a device, too (`resident`), the host does nothing between the
+launches of many steps.
 
 An update runs three ways: as it is when it comes for the first time, which also compiles its kernels; recorded when it
 comes again; as a graph from then on. The results are the same, bit for bit.
@@ -21,6 +22,9 @@ from kernels.types import Array
 from ..optim import Optimizer
 from .algorithm import Batch, Outcome, Update
 from .player import Player
+
+MOST_SEEN = 64
+"""Updates that came once and are remembered, in case they come again: some never do, with noise that falls."""
 
 
 class _Key(NamedTuple):
@@ -51,22 +55,23 @@ class CapturedUpdates:
 
     def __init__(self, rng: CounterRng, updates: Sequence[Update], players: Mapping[str, Player]) -> None:
         self._rng, self._updates, self._players = rng, updates, players
-        self._seen: set[_Key] = set()
+        self._seen: dict[_Key, None] = {}  # the oldest first
         self._recorded: dict[_Key, _Recorded] = {}
         self._held: Batch | None = None
 
     def hold(self, batch: Batch) -> Batch:
-        """The batch in the buffers that the graphs read.
+        """The batch in the buffers that the graphs read, which have the shape of the first one.
 
         Raises:
-            ValueError: its shape is not that of the first batch.
+            ValueError: the batch has another.
         """
         if self._held is None:
-            labels = None if batch.labels is None else batch.labels.copy()
-            self._held = Batch(batch.step, batch.x.copy(), labels)
+            ops = next(iter(self._players.values())).ops
+            labels = None if batch.labels is None else ops.held(batch.labels)
+            self._held = Batch(batch.step, ops.held(batch.x), labels)
             return self._held
         for name, held, new in (("x", self._held.x, batch.x), ("labels", self._held.labels, batch.labels)):
-            if (None if held is None else held.shape) != (None if new is None else new.shape):
+            if _shape(held) != _shape(new):
                 raise ValueError(
                     f"step: captured with {name} {_shape(held)}, got {_shape(new)}: every batch must have the same "
                     "size, or do without capture"
@@ -74,6 +79,12 @@ class CapturedUpdates:
             if held is not None:
                 held[...] = new
         return self._held._replace(step=batch.step)
+
+    def fits(self, batch: Batch) -> bool:
+        """Whether `hold` takes it."""
+        return self._held is None or all(
+            _shape(held) == _shape(new) for held, new in ((self._held.x, batch.x), (self._held.labels, batch.labels))
+        )
 
     def announce(self, steps: range, total: int) -> None:
         """Hand over the numbers of all updates of these steps, of `total`: `run` is to do them in their order."""
@@ -89,7 +100,7 @@ class CapturedUpdates:
 
     def forget(self, source: Hashable) -> None:
         """Drop the graphs of updates whose batch came from there, and with them the memory that only they hold."""
-        self._seen = {key for key in self._seen if key.source != source}
+        self._seen = {key: None for key in self._seen if key.source != source}
         self._recorded = {key: recorded for key, recorded in self._recorded.items() if key.source != source}
 
     def run(self, update: Update, variant: Hashable, work: Callable[[], Outcome], source: Hashable = None) -> Outcome:
@@ -119,8 +130,11 @@ class CapturedUpdates:
             self._rng.skip_to(self._recorded[key].calls)
         elif key in self._seen:
             self._recorded[key] = self._record(players[0].ops, optimizers, whole)
+            del self._seen[key]
         else:
-            self._seen.add(key)
+            self._seen[key] = None
+            if len(self._seen) > MOST_SEEN:
+                del self._seen[next(iter(self._seen))]
             return whole()
         self._recorded[key].launch()
         return self._recorded[key].outcome

@@ -43,9 +43,10 @@ class TrainConfig:
     """Of weights, latents and the order of the data."""
     backend: str = "auto"
     """auto, or one of those that `minigan info` lists."""
-    capture: bool = False
-    """Run updates as CUDA graphs from their third time on, the data set in the device's memory if it fits; cuda
-    only."""
+    capture: bool | None = None
+    """Record updates when they come again and launch them whole from then on, with the same results; None: on numba
+    yes, if nothing is against it; on cuda, where they become graphs and the data set goes to the device's memory if it
+    fits, no."""
     loss: str | None = None
     """minimax, non-saturating, least-squares, wasserstein, hinge, relativistic-average or relativistic-paired."""
     label_smoothing: float = 0.0

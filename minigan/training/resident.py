@@ -22,6 +22,8 @@ MIB = 1 << 20
 
 def why_not(ops: Ops, dataset: Dataset) -> str | None:
     """None if the data set can be kept on the device, else the reason why not."""
+    if ops.on_host:
+        return f"{ops.name} computes there"
     if not isinstance(dataset, ArrayDataset):
         return f"the samples of {dataset.name} come into being batch by batch"
     size = dataset.x.nbytes + (0 if dataset.labels is None else dataset.labels.nbytes)

@@ -84,20 +84,28 @@ class Trainer(Sampler):
         average = MovingAverage(players[algorithm.maker].params, config.ema) if config.ema else None
         told = {LABELS: classes, CODES: CATEGORIES}.get(preset.condition or "")
         super().__init__(config, data_shape, told, players, algorithm, average)
-        self._captured = self._graphs() if config.capture else None
+        self._captured = self._graphs(config.capture)
         self._resident: Resident | None = None
         self.steps_done = 0
 
-    def _graphs(self) -> CapturedUpdates:
-        """Room for captured updates, if the backend captures any."""
+    def _graphs(self, wanted: bool | None) -> CapturedUpdates | None:
+        """Room for captured updates; None where they are not wanted, or where nobody asked and something is against it.
+
+        Raises:
+            UserError: they are wanted, and there can be none.
+        """
+        if not (self._sampling.on_host if wanted is None else wanted):
+            return None
         reason = self._sampling.why_no_capture()
         if reason is None and self.config.augment != NO_AUGMENT:
             reason = "augment draws its changes on the host, which a graph does not come back to"
         if reason is None and self.config.unrolled_steps:
             reason = "unrolled_steps take several updates of D in one of G, and a graph has the numbers of one"
-        if reason is not None:
+        if reason is None:
+            return CapturedUpdates(self._rng, self.algorithm.updates, self.players)
+        if wanted:
             raise UserError(f"capture: {reason}")
-        return CapturedUpdates(self._rng, self.algorithm.updates, self.players)
+        return None
 
     @property
     def g(self) -> Player:
@@ -133,25 +141,27 @@ class Trainer(Sampler):
         """Every update of the algorithm that is due, on the real batch x; returns its losses, a named tuple.
 
         A GAN's are (d, g): one update of the discriminator and, every n_critic-th call, one of the generator. On a
-        device they stay there until `read`; those of captured updates hold until the next step.
+        device they stay there until `read`, and those of captured updates hold until the next step.
 
         Args:
             x: (N, *data_shape), float32, C-contiguous, images in [-1, 1].
             labels: (N,) whole numbers, for presets that learn from labels; the others ignore them.
 
         Raises:
-            ValueError: x has another shape or dtype, or, with capture, another size than before; labels are missing or
-                out of range.
+            ValueError: x has another shape or dtype, or, where capture was asked for, another size than before; labels
+                are missing or out of range.
         """
         if x.shape[1:] != self.data_shape or x.dtype != np.float32 or not len(x):
             raise ValueError(f"step: expected float32 {('N', *self.data_shape)}, got {x.dtype} {x.shape}")
         if get_preset(self.config.preset).condition == LABELS:
             labels = self._checked("step", labels, len(x))
         batch = self.batch(self.steps_done, x, labels)
-        if self._captured is not None:
-            batch = self._captured.hold(batch)
-            self._captured.announce(range(self.steps_done, self.steps_done + 1), self.total_steps or 1)
-        return self._step(batch)
+        captured = self._captured
+        if captured is None or (self.config.capture is None and not captured.fits(batch)):
+            return self._step(batch, None)
+        batch = captured.hold(batch)
+        captured.announce(range(self.steps_done, self.steps_done + 1), self.total_steps or 1)
+        return self._step(batch, captured)
 
     def keep(self, batches: Batches) -> str | None:
         """With capture, take the data set of a run onto the device, where `advance` finds it.
@@ -194,10 +204,10 @@ class Trainer(Sampler):
         resident.announce(batches, steps)
         captured.announce(steps, self.total_steps or 1)
         for step in steps:
-            losses = self._step(resident.batch._replace(step=step), resident)
+            losses = self._step(resident.batch._replace(step=step), captured, resident)
         return losses
 
-    def _step(self, batch: Batch, source: Resident | None = None) -> Any:
+    def _step(self, batch: Batch, captured: CapturedUpdates | None, source: Resident | None = None) -> Any:
         """Every update that is due; the first of them begins by fetching the batch, if it comes from the device."""
         losses: dict[str, Array] = {}
         fetch = None if source is None else source.fetch
@@ -206,15 +216,17 @@ class Trainer(Sampler):
             if not update.due(batch.step):
                 continue
             work = functools.partial(self._update, update, batch, fetch)
-            if self._captured is None:
+            if captured is None:
                 outcome = work()
             else:
                 # A graph holds addresses alone: with `source` in its key the batch that it reads stays where it is.
                 variant = self.algorithm.variant(update, batch.step), fetch is None
-                outcome = self._captured.run(update, variant, work, source)
+                outcome = captured.run(update, variant, work, source)
             self.algorithm.see(outcome)
             losses |= outcome.losses
             fetch = None
+        if captured is not None and self._sampling.on_host:
+            losses = {name: loss.copy() for name, loss in losses.items()}  # the next launch writes there
         self.steps_done += 1
         return self.algorithm.losses(**losses)
 

@@ -85,6 +85,7 @@ CASES = {
     "add does not broadcast": Case(lambda ops, a: ops.add(a(2, 3), a(3)), "add", "(2, 3)", "(3,)"),
     "multiply does not broadcast": Case(lambda ops, a: ops.multiply(a(2, 1), a(2, 3)), "multiply", "(2, 1)", "(2, 3)"),
     "axpy": Case(lambda ops, a: ops.axpy(1.0, a(2, 3), a(3, 2)), "axpy", "(2, 3)", "(3, 2)"),
+    "copy": Case(lambda ops, a: ops.copy(a(2, 3), a(3, 2)), "copy", "(2, 3)", "(3, 2)"),
     "activation_grad dy": Case(lambda ops, a: ops.activation_grad(None, a(2, 3), a(2, 4)), "(2, 3)", "(2, 4)"),
     "activation_grad of nothing": Case(lambda ops, a: ops.activation_grad(None, None, a(2, 4)), "both None"),
     "activation_grad db": Case(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from ...contract.products import ProductOps
 from ...types import Array, Pads, Pair
+from ..calls import run
 from ..fork import fork
 from ..jit import kernel, parallel_kernel
 from ..ops.scratch import padded
@@ -38,7 +39,7 @@ def naive(_: ProductOps, x: Array, w: Array, stride: Pair, pads: Pads, y: Array)
     Bytes: as the naive product, for the inner loops walk down a column of w as a matrix (KH KW C, O): a cache line for
     each number. And every number of a window is loaded once more for each of the O filters.
     """
-    _naive(x, w, stride, pads, y)
+    run(_naive, x, w, stride, pads, y)
 
 
 @kernel

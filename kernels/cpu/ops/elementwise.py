@@ -13,7 +13,9 @@ from ...rng import Use
 from ...types import Array
 from .. import elementwise, random, sums
 from ..activations import encode
+from ..calls import run
 from .flat import flat, flat_or_none
+from .recorded import RecordedOps
 
 LANES = 64
 """Sums kept side by side, at least: rows shorter than this are added several at a time."""
@@ -22,7 +24,7 @@ ROWS = 16
 """Of lanes in a block, at least: there are so many times fewer partial sums than numbers."""
 
 
-class NumbaElementwise(ElementwiseOps):
+class NumbaElementwise(RecordedOps, ElementwiseOps):
     """Activations and their derivatives, arithmetic, reductions, concatenation, table look-up, random numbers."""
 
     def _activation(self, x: Array, act: Activation, y: Array) -> None:
@@ -56,7 +58,10 @@ class NumbaElementwise(ElementwiseOps):
         if x.dtype == self.dtype and x.flags.c_contiguous and x.size > elementwise.BLOCK:
             elementwise.fill(flat(x), float(value))
         else:
-            super()._fill(x, value)
+            run(np.ndarray.fill, x, value)
+
+    def _copy(self, x: Array, y: Array) -> None:
+        run(np.copyto, y, x)
 
     def _clip(self, x: Array, low: float, high: float) -> None:
         elementwise.clip(flat(x), float(low), float(high))
@@ -77,23 +82,19 @@ class NumbaElementwise(ElementwiseOps):
         elementwise.scale_samples(flat(x), factors, flat(y))
 
     def _concat(self, arrays: Sequence[Array], axis: int, y: Array) -> None:
-        np.concatenate(arrays, axis, out=y)
+        run(_join, y, axis, *arrays)
 
     def _split(self, x: Array, pieces: Sequence[Array]) -> None:
         start = 0
         for piece in pieces:
-            piece[...] = x[..., start : start + piece.shape[-1]]
+            run(np.copyto, piece, x[..., start : start + piece.shape[-1]])
             start += piece.shape[-1]
 
     def _gather_rows(self, w: Array, index: Array, y: Array) -> None:
-        np.take(w, index, axis=0, out=y, mode="clip")  # the contract has checked index; "raise" would copy twice
+        run(_take, w, index, y)
 
     def _gather_samples(self, data: Array, index: Array, y: Array) -> None:
-        if data.dtype != np.uint8:
-            np.take(data, index, axis=0, out=y, mode="clip")
-            return
-        np.divide(data[index], 127.5, out=y, dtype=y.dtype)
-        y -= 1
+        run(_take_pixels if data.dtype == np.uint8 else _take, data, index, y)
 
     def _scatter_add_rows(self, dw: Array, index: Array, dy: Array) -> None:
         elementwise.scatter_add_rows(flat(dw), index, flat(dy), dw.shape[1])
@@ -102,7 +103,7 @@ class NumbaElementwise(ElementwiseOps):
         with self.scratch():
             losses = self.empty(labels.shape, np.float64)
             elementwise.softmax_cross_entropy(flat(logits), labels, flat(dlogits), losses)
-            value[...] = losses.mean()
+            run(_mean, losses, value)
 
     def _random_normal(self, use: Use, y: Array) -> None:
         with self.scratch():
@@ -124,5 +125,21 @@ class NumbaElementwise(ElementwiseOps):
 
     def _words(self, count: int, use: Use) -> tuple[Array, Array]:
         """(scratch for the words of the next draw, its counter), see `random`."""
-        counter = (self.rng.next_call(use), self.rng.step, use, self.rng.seed & 0xFFFFFFFF, self.rng.seed >> 32)
-        return self.empty((-(-count // 4) * 4,), np.uint32), np.array(counter, np.uint64)
+        return self.empty((-(-count // 4) * 4,), np.uint32), self.counter(use)
+
+
+def _join(y: Array, axis: int, *arrays: Array) -> None:
+    np.concatenate(arrays, axis, out=y)
+
+
+def _take(table: Array, index: Array, y: Array) -> None:
+    np.take(table, index, axis=0, out=y, mode="clip")  # the contract has checked index; "raise" would copy twice
+
+
+def _take_pixels(data: Array, index: Array, y: Array) -> None:
+    np.divide(data[index], 127.5, out=y, dtype=y.dtype)
+    y -= 1
+
+
+def _mean(losses: Array, value: Array) -> None:
+    value[...] = losses.mean()

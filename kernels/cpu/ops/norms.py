@@ -7,6 +7,7 @@ from ...contract.norms import NormOps
 from ...types import Array
 from .. import channel_norm, elementwise, layer_norm
 from ..activations import encode, slope_of
+from ..calls import run
 from ..lines import line_length, tiles_of
 from .flat import flat, flat_or_none
 
@@ -177,7 +178,7 @@ class NumbaNorms(NormOps):
         channels = x.shape[-1]
         lanes = self.empty((len(vectors), line_length(x[0].size // channels, channels)))
         for lane, vector in zip(lanes, vectors, strict=True):
-            lane.reshape(-1, channels)[...] = vector
+            run(np.copyto, lane.reshape(-1, channels), vector)
         return lanes
 
 

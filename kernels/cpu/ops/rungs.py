@@ -3,10 +3,13 @@
 Transposed operands are copied, sums are added and bias and activation applied in passes of their own.
 """
 
+import numpy as np
+
 from ...activations import Activation
 from ...contract.products import ProductOps
 from ...types import Array, Pads, Pair
 from .. import elementwise
+from ..calls import run
 from ..epilogue import fused
 from ..ladder.conv import FORWARD
 from ..ladder.finish import finish_rows
@@ -30,7 +33,7 @@ def matmul(
     with ops.scratch():
         a, b = _transposed(ops, a) if trans_a else a, _transposed(ops, b) if trans_b else b
         product = ops.empty(y.shape) if accumulate else y
-        PRODUCTS[rung](a, b, product)
+        run(PRODUCTS[rung], a, b, product)
         if accumulate:
             elementwise.axpy(1.0, flat(product), flat(y))
     _finish(bias, act, y)
@@ -54,7 +57,7 @@ def conv2d(
 
 def _transposed(ops: ProductOps, a: Array) -> Array:
     copy = ops.empty(a.shape[::-1])
-    copy[...] = a.T
+    run(np.copyto, copy, a.T)
     return copy
 
 

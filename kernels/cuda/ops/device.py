@@ -41,6 +41,8 @@ class DeviceOps(OpsBase):
         dtype, seed, workspace, rng: as for every backend.
     """
 
+    on_host = False
+
     def __init__(
         self,
         runtime: Runtime,

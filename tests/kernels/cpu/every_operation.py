@@ -78,6 +78,7 @@ def elementwise(new: Maker) -> Iterator[Case]:
     yield "scale_shift", {"x": new(*IMAGE), "scale": 3.3, "shift": -0.7}
     yield "axpy", {"alpha": 0.3, "x": new(*IMAGE), "y": new(*IMAGE)}
     yield "fill", {"x": new(*IMAGE), "value": 2.5}
+    yield "copy", {"x": new(*IMAGE), "y": new(*IMAGE)}
     yield "clip", {"x": new(*IMAGE), "low": -0.5, "high": 0.25}
     for shape in (IMAGE, (20_011, 3), (3, 20_011), (VECTOR,)):
         yield "sum_rows", {"x": new(*shape)}
