@@ -4,6 +4,9 @@ The least time is that of the multiplications and additions at the measured peak
 bandwidth, whichever is longer. Bytes are those of the arrays that go in and come out, each once, as though nothing were
 still in a cache and nothing were kept between. Of a convolution by Winograd's transforms the products count that it
 does, not those of the definition.
+
+The steps are eager: one that was recorded asks for no operation (`minigan.training.captured`). What is left between
+operations, and most of what Python does inside them, a step that is launched does without.
 """
 
 import functools
@@ -61,7 +64,8 @@ class Breakdown:
 
     def records(self, effort: Effort) -> list[Record]:
         """One record for all calls alike of a step, and one for what is left of its time; longest first."""
-        trainer = Trainer(TrainConfig(self.preset, batch_size=self.batch, backend=BACKEND), (IMAGE_SIZE, IMAGE_SIZE, 1))
+        config = TrainConfig(self.preset, batch_size=self.batch, backend=BACKEND, capture=False)
+        trainer = Trainer(config, (IMAGE_SIZE, IMAGE_SIZE, 1))
         x = np.random.default_rng(0).uniform(-1, 1, (self.batch, *trainer.data_shape)).astype(np.float32)
         trainer.step(x)
         watch = Watch()

@@ -39,6 +39,7 @@ MISTAKES = {
     "train mlp --lr fast": "Error parsing --lr: .*'fast'",
     "train mlp --amsgrad maybe": "Unrecognized options: maybe",
     "train mlp --steps 3 --epochs 3": "give steps or epochs, not both",
+    "train mlp --capture --no-capture": "give --capture or --no-capture, not both",
     "train mlp --steps 0": "steps: expected a whole number of at least 1, got 0",
     "train mlp --batch-size 1": "batch_size: expected a whole number of at least 2, got 1",
     "train mlp --batch-size 5001": r"batch_size: expected 1 to 5000 \(the samples in mnist5k\), got 5001",

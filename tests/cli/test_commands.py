@@ -353,3 +353,18 @@ def test_another_end_of_a_schedule_is_told(minigan: CommandLine) -> None:
     code, _, err = minigan("train", "--resume", "run", "--steps", 4)
     assert code == 0
     assert "minigan: changed since step 2: steps 2 -> 4" in err.splitlines()
+
+
+@pytest.mark.parametrize("flags", [(), ("--no-capture",), ("--capture",)])
+def test_steps_are_recorded_on_the_cpu_unless_told_otherwise(
+    minigan: CommandLine, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    """The weights are the same; the configuration says what was asked for."""
+    found = {}
+    for name, own in (("run", flags), ("eager", ("--no-capture",))):
+        line = "train", "mlp", "--backend", "numba", "--steps", 4, *SMALL, "--out", tmp_path / name, *own
+        assert minigan(*line).code == 0
+        found[name] = session.open_trained(tmp_path / name)
+    asked = {(): None, ("--no-capture",): False, ("--capture",): True}[flags]
+    assert found["run"].config.capture is asked
+    np.testing.assert_array_equal(found["run"].params_g.flat, found["eager"].params_g.flat)
