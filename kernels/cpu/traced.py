@@ -38,6 +38,8 @@ class Traced(np.ndarray):
     """See the module's text."""
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **how: Any) -> Any:
+        if recording() and method not in ("__call__", "reduce"):
+            raise TypeError(f"numpy.{ufunc.__name__}.{method} is not recorded: use an operation of the backend")
         function, values = getattr(ufunc, method), tuple(map(plain, inputs))
         if out is None:
             return _made(partial(function, **how) if how else function, values)

@@ -23,6 +23,7 @@ from .trainer import Trainer
 
 RUNS = Path("runs")
 HARMLESS = {
+    "capture",
     "steps",
     "epochs",
     "data_dir",

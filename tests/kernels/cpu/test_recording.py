@@ -143,6 +143,7 @@ def test_numbers_of_a_plain_array_are_recorded_where_a_buffer_takes_part(ops: Op
         (lambda x: x.item(), "item"),
         (lambda x: x.argmax(), "argmax"),
         (np.sort, "numpy.sort"),
+        (lambda x: np.add.at(x, 0, 1), "numpy.add.at"),
         (lambda x: x[np.array([1, 0])], "an index that copies"),
         (lambda x: x.T.reshape(-1), "a reshape that copies"),
     ],
