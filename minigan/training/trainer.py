@@ -148,11 +148,13 @@ class Trainer(Sampler):
             labels: (N,) whole numbers, for presets that learn from labels; the others ignore them.
 
         Raises:
-            ValueError: x has another shape or dtype, or, where capture was asked for, another size than before; labels
-                are missing or out of range.
+            ValueError: x has another shape or dtype, or is not contiguous; or, where capture was asked for, it has
+                another size than before; labels are missing or out of range.
         """
         if x.shape[1:] != self.data_shape or x.dtype != np.float32 or not len(x):
             raise ValueError(f"step: expected float32 {('N', *self.data_shape)}, got {x.dtype} {x.shape}")
+        if not x.flags.c_contiguous:
+            raise ValueError(f"step: x {x.shape} is not C-contiguous; pass a contiguous copy")
         if get_preset(self.config.preset).condition == LABELS:
             labels = self._checked("step", labels, len(x))
         batch = self.batch(self.steps_done, x, labels)

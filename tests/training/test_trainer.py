@@ -176,7 +176,8 @@ def test_running_statistics_come_from_real_data_and_from_the_generators_own_step
 
 
 def test_each_player_draws_new_latents_in_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    of = trainer()
+    """Of eager steps: one that is launched calls no `forward`, and has the bits of an eager one."""
+    of = trainer(capture=False)
     seen = []
     forward = of.generator.forward
     monkeypatch.setattr(
