@@ -115,6 +115,7 @@ class ElementwiseOps(OpsBase):
     def copy(self, x: Array, y: Array) -> None:
         """In place: y = x, same shapes."""
         self.check_float("copy", x=x, y=y)
+        self.check_writable("copy", y=y)
         if x.shape != y.shape:
             raise ValueError(f"copy: x is {x.shape}, y is {y.shape}")
         self.calls["copy"] += 1
