@@ -147,7 +147,9 @@ def layers_section(documents: Results) -> str:
                 f"products (geometric mean), from {ratios[least]:.2f} ({least}) to {ratios[most]:.2f} "
                 f"({most})."
             )
-    lines.append("- FLOPs are those of the definition; Winograd's convolutions do fewer, and may lie above the roof.")
+    lines.append(
+        "- FLOPs are those of the definition; convolutions by Winograd or kn2row do fewer, and may lie above the roof."
+    )
     picture = "![the products of all layers under the machine's roofline](docs/images/bench-roofline.png)"
     return "\n".join([*lines, "", picture])
 

@@ -9,9 +9,10 @@ over the pairs (p, t) whose pixel s exists. Where the image is hardly larger tha
 4 x 4 pixels to 2 x 2 by a 5 x 5 kernel of stride 2, 49 of 100, and Winograd's transforms need 64 products.
 
 A work item is a few panels of y or dx, or a block of rows of dw_t. For y and dx it goes through the taps, and packs the
-tap's panel of w in the first-level cache just before the pairs use it; the sums stay in the second.
+tap's panel of w, 64 bytes for each number of the sum on AVX2, just before the pairs use it; of few points the sums stay
+in the second-level cache. A weight that meets only the border has no part in y, not even one that is not finite.
 
-Floor: 2 C O FLOPs for each pair and image; w (or dw) once, the rest stays in the caches.
+Floor: 2 C O FLOPs for each pair and image; w (or dw) once for each pass, the rest stays in the caches.
 """
 
 from functools import lru_cache
@@ -27,12 +28,13 @@ from .gemm import ask_for_rows, panels_of, rows_of_panel
 from .jit import kernel, parallel_kernel
 from .microkernel import SHORT_ROWS, TILE_BYTES, TILE_ROWS, multiply_short_tile, multiply_tile, tile_width
 from .packing import pack_column_rows, pack_columns
-from .row_blocks import multiply_blocks, row_in_blocks, rows_in_one_block, whole_tiles
+from .row_blocks import multiply_blocks, row_in_blocks, rows_in_one, whole_tiles
 from .vector import clear_run, copy_run
 from .winograd_plan import MOST_TILES, apart, parts
 
 MOST_SUMS = 16
-"""Sums of an item, panels times points: (128 images, W) each, all in half of the second-level cache."""
+"""Sums of an item, panels times points, but for a single panel of more points: (images of a pass, W) each, a quarter of
+the second-level cache."""
 
 MOST_PANELS = 4
 
@@ -43,7 +45,6 @@ BLOCK_PANELS = 8
 class Pairs(NamedTuple):
     """A convolution of one shape by its pairs, as the kernels read it."""
 
-    images: int
     pixels: int
     windows: int
     channels: int
@@ -69,9 +70,8 @@ def pairs(x_shape: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pad
                 places.append((row * w + column, a * wo + b))
         first.append(len(places))
     passes = parts(n, MOST_TILES)
-    most = max((count for _, count in passes), default=0) + TILE_ROWS
+    most = max(count for _, count in passes) + TILE_ROWS
     return Pairs(
-        n,
         h * w,
         ho * wo,
         c,
@@ -79,7 +79,7 @@ def pairs(x_shape: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pad
         kh * kw,
         np.array(places, np.int64).reshape(-1, 2),
         np.array(first, np.int64),
-        np.array(passes, np.int64).reshape(-1, 2),
+        np.array(passes, np.int64),
         np.arange(TILE_ROWS) * (TILE_BYTES // dtype.itemsize),
         apart(most, c, dtype.itemsize),
         apart(most, o, dtype.itemsize),
@@ -88,8 +88,8 @@ def pairs(x_shape: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pad
 
 @lru_cache(maxsize=1024)
 def applies(x_shape: Shape, w_shape: Shape, width: int) -> bool:
-    """Whether the kernels can: channels in whole panels, and an image or more."""
-    return x_shape[0] > 0 and w_shape[2] % width == 0 and w_shape[3] % width == 0
+    """Whether the kernels can: channels in whole panels, and images that are not empty."""
+    return min(x_shape[:3]) > 0 and w_shape[2] % width == 0 and w_shape[3] % width == 0
 
 
 @lru_cache(maxsize=1024)
@@ -215,7 +215,7 @@ def weight_grad_item(
     t, begin = item // of_tap, item % of_tap * BLOCK_PANELS
     end, width = min(heights, begin + BLOCK_PANELS), BLOCK_PANELS * TILE_ROWS
     top, (bottom, last) = rows_of_panel(begin, p.channels)[0], rows_of_panel(end - 1, p.channels)
-    count, per_block = p.first[t + 1] - p.first[t], rows_in_one_block(images)
+    count, per_block = p.first[t + 1] - p.first[t], rows_in_one(images)
     for i in range(count):
         pixel = p.places[p.first[t] + i, 0]
         for n in range(images):
@@ -269,7 +269,7 @@ def weight_grad(
     """dw (+)= conv2d_weight_grad(x, dy), Z (windows, y_apart)."""
     add = accumulate
     for first, images in p.passes:
-        per_block = rows_in_one_block(images)
+        per_block = rows_in_one(images)
         fork(rows_of_image, images, (first, p.windows, p.filters, per_block, p.y_apart, dy, z))
         fork(weight_grad_item, p.taps * blocks_of_tap(p.channels), (p, first, images, x, z, dw, add, blocks, tiles))
         add = True

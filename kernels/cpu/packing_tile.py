@@ -21,11 +21,11 @@ from numba.extending import intrinsic
 
 from ..types import Array
 from .microkernel import TILE_BYTES, TILE_ROWS, TILE_VECTORS, Tile, tile_twin, write_twin
-from .vector import Emitter
+from .vector import CACHE_LINE, Emitter
 
 ROWS_AHEAD = 64
-"""Rows of B that `multiply_and_pack` asks for before it needs them: those that are late would stop its multiply-adds,
-of which fewer steps fit the CPU's window than of a copy."""
+"""How many rows before it needs them `multiply_and_pack` asks for rows of B: those that are late would stop its
+multiply-adds, of which fewer steps fit the CPU's window than of a copy."""
 
 _INT64 = ir.IntType(64)
 
@@ -60,7 +60,9 @@ def _multiply_and_pack(
             step_a = emit.offset(panel_a, builder.mul(loop.index, _INT64(TILE_ROWS)))
             step_b = emit.offset(rows_b, builder.mul(loop.index, ldb_))
             copy = emit.offset(panel_b, builder.mul(loop.index, _INT64(width)))
-            emit.prefetch(emit.offset(step_b, builder.mul(ldb_, _INT64(ROWS_AHEAD))), write=False)
+            ahead = emit.offset(step_b, builder.mul(ldb_, _INT64(ROWS_AHEAD)))
+            for first in range(0, width, CACHE_LINE // emit.size):
+                emit.prefetch(emit.offset(ahead, first), write=False)
             tile.rank_one([emit.offset(step_a, i) for i in range(TILE_ROWS)], step_b, copy)
         tile.write(add_)
         return context.get_dummy_value()

@@ -11,13 +11,10 @@ from .jit import kernel
 from .microkernel import SHORT_ROWS, TILE_ROWS, multiply_rows, multiply_short_rows, tile_width
 
 
+@kernel
 def rows_in_one(rows: int) -> int:
     """Rows of a block that holds all, an odd number: the runs of a row then spread over the sets of a cache."""
     return rows | 1
-
-
-rows_in_one_block = kernel(rows_in_one)
-"""`rows_in_one`, for kernels."""
 
 
 @kernel

@@ -18,7 +18,7 @@ from ..types import Array
 from .fork import fork
 from .jit import parallel_kernel
 from .microkernel import TILE_ROWS, tile_width
-from .row_blocks import rows_in_one_block
+from .row_blocks import rows_in_one
 from .winograd_inverse import input_grad_of_image, output_of_image, weight_grad_of_channel
 from .winograd_lines import BLOCK_ROWS, forward_line, input_grad_line, line_blocks, weight_grad_line
 from .winograd_plan import N_V, TILES, Z_AT, Plan
@@ -69,7 +69,7 @@ def weight_grad(
     blocks = (g.patch + BLOCK_ROWS - 1) // BLOCK_ROWS
     for number, first, images in plan.passes:
         kind = plan.kinds[number]
-        tiles = rows_in_one_block(images * kind[TILES])
+        tiles = rows_in_one(images * kind[TILES])
         fork(inputs_of_image, images, (plan, kind, first, images, tiles, x, u, scratch.tile))
         fork(gradients_of_image, images, (plan, kind, first, images, tiles, dy, z, 0, scratch.tile))
         fork(weight_grad_line, kind[N_V] * blocks, (plan, kind, images, u, z, lines, scratch))

@@ -19,7 +19,7 @@ import numba
 from ..types import Array
 from .jit import kernel
 from .microkernel import TILE_BYTES, TILE_ROWS, multiply_panels, tile_width
-from .row_blocks import multiply_blocks, rows_in_one_block, whole_tiles
+from .row_blocks import multiply_blocks, rows_in_one, whole_tiles
 from .small_matrix import apply_matrix
 from .vector import copy_run
 from .winograd_plan import AT, GT, M_H, MOST_TILES, N_H, N_V, TILES, X_AT, Z_AT, B, Plan
@@ -119,7 +119,7 @@ def weight_grad_line(
     i, k = item // blocks, item % blocks * BLOCK_ROWS
     rows = min(BLOCK_ROWS, g.patch - k)
     u_apart, z_apart = points_apart(tiles, g.patch, u.itemsize), points_apart(tiles, g.filters, u.itemsize)
-    per_block = rows_in_one_block(tiles)
+    per_block = rows_in_one(tiles)
     for first in range(0, tiles, MOST_TILES):
         depth = min(MOST_TILES, tiles - first)
         for j in range(n_h):

@@ -211,7 +211,7 @@ def product_flops(plan: Plan) -> int:
 
 @lru_cache(maxsize=1024)
 def products_of_filter(kernel: Pair, outputs: Pair, stride: Pair) -> int:
-    """Multiplications between the transforms for each channel and filter of an image; Winograd takes float32 alone."""
+    """Multiplications between the transforms for each channel and filter of an image."""
     points = [
         sum(m + taps_of(taps, step) - 1 for m in cut(size, taps_of(taps, step)))
         for taps, size, step in zip(kernel, outputs, stride, strict=True)

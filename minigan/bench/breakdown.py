@@ -2,8 +2,8 @@
 
 The least time is that of the multiplications and additions at the measured peak or that of the bytes at the measured
 bandwidth, whichever is longer. Bytes are those of the arrays that go in and come out, each once, as though nothing were
-still in a cache and nothing were kept between. Of a convolution by Winograd's transforms the products count that it
-does, not those of the definition.
+still in a cache and nothing were kept between. Of a convolution by Winograd's transforms or by kn2row those products
+count that it does, not those of the definition.
 
 The steps are eager: one that was recorded asks for no operation (`minigan.training.captured`). What is left between
 operations, and most of what Python does inside them, a step that is launched does without.

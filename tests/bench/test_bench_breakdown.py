@@ -5,6 +5,7 @@ import pytest
 
 import kernels
 from kernels import activation
+from kernels.cpu import NumbaOps
 from kernels.cpu.winograd_plan import plan, product_flops
 from minigan import TrainConfig, Trainer
 from minigan.bench import breakdown
@@ -64,6 +65,14 @@ def test_winograd_counts_the_products_that_it_does() -> None:
     """A 7x7 output of a 4x4 filter of stride 2 takes 8 x 8 points in place of 49 x 4 products a phase."""
     own = plan((64, 14, 14), (4, 4, 64, 128), (7, 7), (2, 2), (1, 1, 1, 1), np.dtype(np.float32))
     assert product_flops(own) == 2 * 64 * 64 * (4 * 64) * 128
+
+
+def test_kn2row_counts_the_pairs_inside_the_image() -> None:
+    """From 4x4 pixels to 2x2 by a 5x5 filter 49 of 100 windows and taps; the tests' channels suit any CPU's vectors."""
+    ops, x, w = NumbaOps(np.float32), np.ones((16, 4, 4, 96), np.float32), np.ones((5, 5, 96, 96), np.float32)
+    y = ops.conv2d(x, w, (2, 2), (1, 2, 1, 2))
+    given = {"x": x, "w": w, "stride": (2, 2), "pads": (1, 2, 1, 2)}
+    assert breakdown._cost(ops, "conv2d", given, y).flops == 2 * 49 * 16 * 96 * 96
 
 
 @pytest.mark.parametrize(

@@ -47,14 +47,15 @@ def products(new: Maker) -> Iterator[Case]:
         yield "matmul", {**factors, **flags, "bias": new(n), "activation": TANH}
         yield "matmul", {**factors, **flags, "out": new(m, n), "accumulate": True}
     pads = (1, 0, 2, 1)
-    for channels, out_channels, kernel, stride in (
-        (37, 67, (3, 3), (1, 1)),
-        (19, 43, (4, 3), (2, 3)),
-        (3, 71, (5, 5), (2, 2)),
-        (41, 1, (3, 2), (1, 2)),
-        (1, 1, (3, 3), (1, 1)),
+    for channels, out_channels, kernel, stride, samples, size in (
+        (37, 67, (3, 3), (1, 1), 7, (23, 21)),
+        (19, 43, (4, 3), (2, 3), 7, (23, 21)),
+        (3, 71, (5, 5), (2, 2), 7, (23, 21)),
+        (41, 1, (3, 2), (1, 2), 7, (23, 21)),
+        (1, 1, (3, 3), (1, 1), 7, (23, 21)),
+        (96, 192, (4, 4), (2, 2), 135, (9, 11)),  # Winograd's transforms in float32, in two passes
+        (96, 192, (5, 5), (2, 2), 135, (4, 3)),  # kn2row
     ):
-        samples, size = 7, (23, 21)
         windows = output_size(size, kernel, stride, pads)
         x, dy = new(samples, *size, channels), new(samples, *windows, out_channels)
         w = new(*kernel, channels, out_channels)

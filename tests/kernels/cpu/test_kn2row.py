@@ -94,12 +94,13 @@ def test_the_three_products_are_exact(case: tuple, dtype: np.dtype):
 def test_it_is_taken_where_it_has_the_fewest_products():
     """The pairs of a window's border against Winograd's points; in float64, which goes without, against all taps."""
     single, double = NumbaOps(np.float32), NumbaOps(np.float64)
-    lsgan = (64, 4, 4, 256), (5, 5, 256, 512), (64, 2, 2, 512), (2, 2), (1, 2, 1, 2)
-    dcgan = (64, 14, 14, 64), (4, 4, 64, 128), (64, 7, 7, 128), (2, 2), (1, 1, 1, 1)
+    c = 4 * TARGET.tile_bytes // 4
+    lsgan = (64, 4, 4, c), (5, 5, c, 2 * c), (64, 2, 2, 2 * c), (2, 2), (1, 2, 1, 2)
+    dcgan = (64, 14, 14, c), (4, 4, c, 2 * c), (64, 7, 7, 2 * c), (2, 2), (1, 1, 1, 1)
     assert single.algorithm(*lsgan) == double.algorithm(*lsgan) == "kn2row"
     assert single.algorithm(*dcgan) == "winograd"
     assert double.algorithm(*dcgan) == "implicit"
-    few_images, few_channels = ((8, *lsgan[0][1:]), *lsgan[1:]), ((64, 4, 4, 16), (5, 5, 16, 512), *lsgan[2:])
+    few_images, few_channels = ((8, *lsgan[0][1:]), *lsgan[1:]), ((64, 4, 4, 24), (5, 5, 24, 2 * c), *lsgan[2:])
     assert single.algorithm(*few_images) == single.algorithm(*few_channels) == "implicit"
 
 
@@ -110,3 +111,19 @@ def test_without_images_there_is_nothing_to_take():
     assert own.conv2d(x, w, (1, 1), (0, 0, 0, 0)).shape == (0, 1, 1, 32)
     dw = own.conv2d_weight_grad(x, np.empty((0, 1, 1, 32), np.float32), (1, 1), (0, 0, 0, 0), (2, 2))
     assert not dw.any()
+
+
+@pytest.mark.parametrize("way", ["auto", "kn2row"])
+def test_images_without_pixels_have_nothing_to_meet(way: str):
+    own = NumbaOps(np.float32)
+    own.convolution = way
+    dy, w = np.ones((16, 2, 4, 48), np.float32), np.ones((3, 3, 48, 48), np.float32)
+    assert own.conv2d_input_grad(dy, w, (1, 1), (2, 2, 1, 1), (0, 4)).shape == (16, 0, 4, 48)
+    assert not own.conv2d(np.empty((16, 0, 4, 48), np.float32), w, (1, 1), (2, 2, 1, 1)).any()
+
+
+def test_weights_that_meet_the_border_alone_have_no_part():
+    own, w = NumbaOps(np.float32), np.ones((3, 3, 48, 48), np.float32)
+    own.convolution = "kn2row"
+    w[0, 0] = np.nan
+    assert (own.conv2d(np.ones((2, 1, 1, 48), np.float32), w, (1, 1), (1, 1, 1, 1)) == 48).all()

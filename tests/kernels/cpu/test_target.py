@@ -26,9 +26,15 @@ TARGETS = {
 
 LOOPS = """
 import json
+import numba
 from numba import types
 from kernels.cpu.microkernel import multiply_tile
+from kernels.cpu.packing_tile import multiply_and_pack
 from kernels.cpu.target import TARGET
+
+@numba.njit(fastmath={"nsz"})
+def pack(k, a, b, ldb, panel, c, ldc, add):
+    multiply_and_pack(k, a, 0, b, 0, ldb, panel, 0, c, 0, ldc, add)
 
 codes = []
 for number in types.float32, types.float64:
@@ -36,6 +42,9 @@ for number in types.float32, types.float64:
     signature = types.void(i, array, i, i, array, i, i, array, i, i, types.boolean)
     multiply_tile.compile(signature)
     codes.append(multiply_tile.inspect_asm(signature.args))
+    signature = types.void(i, array, array, i, array, array, i, types.boolean)
+    pack.compile(signature)
+    codes.append(pack.inspect_asm(signature.args))
 print(json.dumps([TARGET.tile_rows * TARGET.tile_vectors, codes]))
 """
 
@@ -86,5 +95,5 @@ def test_the_loop_of_the_micro_kernel_touches_no_stack(environment: dict[str, st
 def test_products_are_exact_on_a_target_of_other_vectors():
     """The same tests with the smallest tile, which every x86 can run: nothing may depend on this machine's."""
     assert choose("generic", frozenset(), "x86_64") != TARGET
-    files = "vector", "microkernel", "packing", "gemm", "implicit_gemm", "weight_grad", "narrow"
+    files = "vector", "microkernel", "packing", "gemm", "implicit_gemm", "weight_grad", "narrow", "kn2row", "winograd"
     rerun.assert_passes(*(f"test_{name}.py" for name in files), **TARGETS["SSE2"])
