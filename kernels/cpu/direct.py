@@ -60,8 +60,13 @@ def applies_to_weights(sampling: Sampling, dtype: np.dtype) -> bool:
     and a kernel of 1x1 took 15.6 ms by bands of one line, 10.8 ms as a product like all others.
     """
     pixel_bytes = padded_columns(sampling, dtype) * dtype.itemsize
-    pixels = sampling.width * band_lines(sampling.width, pixel_bytes)
+    pixels = band_pixels(sampling, dtype)
     return applies(sampling) and pixel_bytes <= MOST_PIXEL_BYTES and pixels >= LEAST_PIXELS
+
+
+def band_pixels(sampling: Sampling, dtype: np.dtype) -> int:
+    """Pixels of dy in a band."""
+    return sampling.width * band_lines(sampling.width, padded_columns(sampling, dtype) * dtype.itemsize)
 
 
 def band_lines(width: int, pixel_bytes: int) -> int:
@@ -182,15 +187,15 @@ def multiply_band(
         for tile in range(tiles):
             begin = share * tile // tiles
             expect_read(dy, ahead + begin, share * (tile + 1) // tiles - begin)
-            at, step, to = source_at, s.source_column, tap * padded + panel * width
+            to = tap * padded + panel * width
             if tile < whole:
                 add_outer_products(
-                    lines, s.width, source, at, step, taps, tap, dy, start, panels.row, block, to, padded, add
+                    lines * s.width, source, source_at, taps, tap, dy, start, panels.row, block, to, padded, add
                 )
                 tap += TILE_ROWS
             else:
                 add_fewer_outer_products(
-                    lines, s.width, source, at, step, taps, tap, dy, start, panels.row, block, to, padded, add
+                    lines * s.width, source, source_at, taps, tap, dy, start, panels.row, block, to, padded, add
                 )
                 tap += TILE_ROWS - 1
 
@@ -216,7 +221,8 @@ def _weight_grad_chunk(
     band = _band_lines(s.width, padded * source.itemsize)
     for line in range(first, max(end, first + 1), band):  # no lines: a block of zeros
         count = min(band, end - line)
-        locate(line, count, s.images, s.height, 1, s.source_start, s.source_image, s.source_row, 0, at)
+        image, row, column = s.source_image, s.source_row, s.source_column
+        locate(line * s.width, count * s.width, s.images, s.height, s.width, s.source_start, image, row, column, at)
         following = min(band, end - line - count)
         multiply_band(s, line, count, following, source, at, taps, dy, panels, block, line > first)
     for tap in range(k):
@@ -239,8 +245,8 @@ def weight_grad(
 ) -> None:
     """dw (+)= patches^T dy, dy as its `panels_of` lie.
 
-    Scratch: `taps` (padded taps,), `partials` (chunks, taps, columns), and for each thread `offsets` (BAND_LINES,) and
-    `blocks` (padded taps, padded columns).
+    Scratch: `taps` (padded taps,), `partials` (chunks, taps, columns), and for each thread `offsets` (pixels of a
+    band,) and `blocks` (padded taps, padded columns).
     """
     k = s.segments * s.length
     locate_taps(s, taps)

@@ -53,6 +53,6 @@ def weight_gradient(ops: OpsBase, s: Sampling, source: Array, dy: Array, dw: Arr
         accumulate,
         ops.workspace.empty((taps,), _OFFSET),
         ops.empty((chunks * dw.size,)),
-        for_each_thread(ops, direct.BAND_LINES, _OFFSET),
+        for_each_thread(ops, direct.band_pixels(s, ops.dtype), _OFFSET),
         for_each_thread(ops, taps * columns),
     )
