@@ -68,6 +68,11 @@ class Workspace:
         """Bytes held, whether handed out or not."""
         return sum(chunk.size for chunk in self._chunks)
 
+    @property
+    def position(self) -> tuple[int, int]:
+        """Where the next buffer will lie."""
+        return self._position
+
     def reset(self) -> None:
         """Take every buffer back; their contents stay until they are handed out again."""
         self._position = (0, 0)

@@ -1,5 +1,8 @@
 """The product family on our own kernels: packed matmul, convolutions by Winograd, tap by tap, or implicit."""
 
+from collections.abc import Callable, Hashable
+from typing import Any
+
 import numpy as np
 
 from ...activations import Activation
@@ -9,6 +12,7 @@ from ...geometry import as_tuples
 from ...types import Array, Pads, Pair, Shape
 from .. import elementwise, gemm, gemv, kn2row, winograd_plan
 from ..activations import encode
+from ..calls import recording
 from ..epilogue import fused, fuses
 from ..ladder.conv import FORWARD
 from ..ladder.matmul import PRODUCTS
@@ -16,6 +20,7 @@ from ..microkernel import TILE_BYTES
 from . import implicit, rungs
 from .flat import flat, flat_or_none
 from .kn2row import Kn2row
+from .plans import Plans
 from .scratch import for_each_thread
 from .winograd import Winograd
 
@@ -44,6 +49,10 @@ class NumbaProducts(ProductOps):
     matmul_rung = Choice("parallel", *PRODUCTS)
     convolution = Choice("auto", "implicit", "winograd", "kn2row", *FORWARD)
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._plans = Plans()
+
     def _matmul(
         self,
         a: Array,
@@ -56,6 +65,19 @@ class NumbaProducts(ProductOps):
         accumulate: bool,
     ) -> None:
         """y = f(op(a) op(b) + bias), or y += op(a) op(b)."""
+        self._planned(self._run_matmul, (a, b, bias, y), act, trans_a, trans_b, accumulate)
+
+    def _run_matmul(
+        self,
+        a: Array,
+        b: Array,
+        bias: Array | None,
+        y: Array,
+        act: Activation | None,
+        trans_a: bool,
+        trans_b: bool,
+        accumulate: bool,
+    ) -> None:
         if self.matmul_rung in PRODUCTS:
             rungs.matmul(self, self.matmul_rung, a, b, bias, act, trans_a, trans_b, y, accumulate)
             self._unfused(act, y)
@@ -83,6 +105,11 @@ class NumbaProducts(ProductOps):
         y: Array,
     ) -> None:
         """By Winograd's transforms or tap by tap where they win, else as an implicit product."""
+        self._planned(self._run_conv2d, (x, w, bias, y), stride, pads, act)
+
+    def _run_conv2d(
+        self, x: Array, w: Array, bias: Array | None, y: Array, stride: Pair, pads: Pads, act: Activation | None
+    ) -> None:
         if self.convolution in FORWARD:
             rungs.conv2d(self, self.convolution, x, w, stride, pads, bias, act, y)
             self._unfused(act, y)
@@ -106,6 +133,11 @@ class NumbaProducts(ProductOps):
         dx: Array,
     ) -> None:
         """By Winograd's transforms or tap by tap where they win, else as an implicit product."""
+        self._planned(self._run_input_grad, (dy, w, bias, dx), stride, pads, act)
+
+    def _run_input_grad(
+        self, dy: Array, w: Array, bias: Array | None, dx: Array, stride: Pair, pads: Pads, act: Activation | None
+    ) -> None:
         with self.scratch():
             fast = self._fast(dx.shape, w.shape, dy.shape, stride, pads)
             if fast is None:
@@ -116,12 +148,24 @@ class NumbaProducts(ProductOps):
 
     def _conv2d_weight_grad(self, x: Array, dy: Array, stride: Pair, pads: Pads, dw: Array, accumulate: bool) -> None:
         """By Winograd's transforms or tap by tap where they win, else as an implicit product."""
+        self._planned(self._run_weight_grad, (x, dy, dw), stride, pads, accumulate)
+
+    def _run_weight_grad(self, x: Array, dy: Array, dw: Array, stride: Pair, pads: Pads, accumulate: bool) -> None:
         with self.scratch():
             fast = self._fast(x.shape, dw.shape, dy.shape, stride, pads)
             if fast is None:
                 implicit.weight_gradient(self, x, dy, stride, pads, dw, accumulate)
             else:
                 fast.weight_grad(x, dy, dw, accumulate)
+
+    def _planned(self, work: Callable[..., None], operands: tuple[Array | None, ...], *options: Hashable) -> None:
+        """work(*operands, *options), or what it launched the last time with such operands."""
+        if recording():
+            work(*operands, *options)
+            return
+        shapes = [None if operand is None else operand.shape for operand in operands]
+        settings = self.matmul_rung, self.convolution, self.workspace.position
+        self._plans.run((work.__name__, *settings, *options, *shapes), work, operands, options)
 
     def _fast(
         self, x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair, pads: Pads
