@@ -8,8 +8,8 @@ Each sweep returns its result and a private note for a later sweep of the same l
 layer: one discriminator runs on real, fake and mixed batches within a step, each run with notes of its own. The rules:
 
 1. A layer holds hyper-parameters only. `p` parameters, `g` gradients, notes and `ops` are arguments.
-2. Parameters accumulate (`+=` into g), activations overwrite. Inputs, notes and dy are never modified; a result may
-   alias an input (Flatten), so never write into an array that you did not create.
+2. Parameters accumulate (`+=` into g; `g.target` says where nothing is yet), activations overwrite. Inputs, notes and
+   dy are never modified; a result may alias an input (Flatten), so never write into an array that you did not create.
 3. d + name is a gradient, dd + name the cotangent of a gradient. None means zero (ddx, ddp, extra, dy) or not wanted
    (g).
 

@@ -1,7 +1,7 @@
 """ParamSet: all parameters of a network in one flat buffer, with a named view for each array.
 
 Two buffers, trainable parameters and state (running statistics), hold every array one after the other, each aligned
-to a cache line. Clearing a gradient is then one fill, an Adam step one kernel, and a checkpoint the named views.
+to a cache line. An Adam step is then one kernel, and a checkpoint the named views.
 
     p = net.init(seed=0, in_shape=(100,))
     p = p.on(ops)         in the memory of a backend's device; the CPU's backends take it as it is
@@ -45,7 +45,21 @@ class Views(dict[str, Any]):
 
     Assigning to a name copies into its array (`g["W"] += dw` too), or into a child's arrays name by name: no name ever
     leaves the flat buffer, and none can be added.
+
+    After `ParamSet.clear` an array is filled with zeros when it is first asked for. Who would write all of it asks for
+    its `target` instead: to clear a gradient of weights and to read the zeros again, to add to them, was a twentieth of
+    a step of `mlp`.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._outdated: dict[str, Ops] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        value = super().__getitem__(name)
+        if name in self._outdated:
+            self._outdated.pop(name).fill(value, 0.0)
+        return value
 
     def __setitem__(self, name: str, value: Any) -> None:
         target = self[name]
@@ -60,6 +74,14 @@ class Views(dict[str, Any]):
     def sub(self, name: str) -> "Views":
         """The views of child `name`."""
         return self.get(name, _NO_VIEWS)
+
+    def target(self, name: str) -> tuple[Array, bool]:
+        """An array, and whether to add to it; else it holds nothing yet and is to be overwritten."""
+        return super().__getitem__(name), self._outdated.pop(name, None) is None
+
+    def outdate(self, name: str, ops: Ops) -> None:
+        """Have `ops` clear an array when it is asked for."""
+        self._outdated[name] = ops
 
 
 _NO_VIEWS = Views()
@@ -83,8 +105,7 @@ class ParamSet:
         allocate: makes the memory, an aligned array of n bytes; by default the host's.
 
     Attributes:
-        flat, state: the buffers of trainables and of state, one axis each.
-        named: {"conv2d1/W": view} for all arrays, in the order of the layers.
+        state: the buffer of state, one axis.
     """
 
     def __init__(
@@ -94,16 +115,20 @@ class ParamSet:
         self.dtype = np.dtype(dtype)
         self.allocate = allocate
         entries = list(walk(spec))
-        self.flat = self._zeros([param for _, param in entries if param.trainable])
+        self._flat = self._zeros([param for _, param in entries if param.trainable])
         self.state = self._zeros([param for _, param in entries if not param.trainable])
-        self.named: dict[str, Array] = {}
+        self._named: dict[str, Array] = {}
         self.views = Views()
+        self._trainables: list[tuple[Views, str]] = []
+        self._settled = True
         offsets = {True: 0, False: 0}
         for path, param in entries:
             start = offsets[param.trainable]
             offsets[param.trainable] += self._padded(param.shape)
-            buffer = self.flat if param.trainable else self.state
-            self._name(path, buffer[start : start + math.prod(param.shape)].reshape(param.shape))
+            buffer = self._flat if param.trainable else self.state
+            place = self._name(path, buffer[start : start + math.prod(param.shape)].reshape(param.shape))
+            if param.trainable:
+                self._trainables.append(place)
 
     def __getitem__(self, name: str) -> Any:
         return self.views[name]
@@ -114,6 +139,34 @@ class ParamSet:
     def sub(self, name: str) -> Views:
         """The views of child `name`."""
         return self.views.sub(name)
+
+    @property
+    def flat(self) -> Array:
+        """The buffer of trainables, one axis."""
+        self._settle()
+        return self._flat
+
+    @property
+    def named(self) -> dict[str, Array]:
+        """{"conv2d1/W": view} for all arrays, in the order of the layers."""
+        self._settle()
+        return self._named
+
+    def clear(self, ops: Ops) -> None:
+        """Zeros in all trainables; see `Views` on when."""
+        for views, name in self._trainables:
+            views.outdate(name, ops)
+        self._settled = False
+
+    def target(self, name: str) -> tuple[Array, bool]:
+        """See `Views`."""
+        return self.views.target(name)
+
+    def _settle(self) -> None:
+        if not self._settled:
+            self._settled = True
+            for views, name in self._trainables:
+                views[name]  # which clears it, if nobody has asked for it since
 
     def like(self) -> "ParamSet":
         """A new set of the same spec, all zero: gradients, or an optimizer's moments."""
@@ -154,10 +207,11 @@ class ParamSet:
         buffer.fill(0)
         return buffer
 
-    def _name(self, path: str, view: Array) -> None:
-        self.named[path] = view
+    def _name(self, path: str, view: Array) -> tuple[Views, str]:
+        self._named[path] = view
         *parents, last = path.split("/")
         node = self.views
         for parent in parents:
             node = dict.setdefault(node, parent, Views())
         dict.__setitem__(node, last, view)
+        return node, last

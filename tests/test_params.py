@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import kernels
 from kernels.workspace import ALIGNMENT
 from minigan.initializers import normal, ones
-from minigan.layers import BatchNorm, Conv2d, Dense, Parallel, Residual, Sequential, Tanh
+from minigan.layers import BatchNorm, Conv2d, ConvTranspose2d, Dense, Parallel, Residual, Sequential, Tanh
 from minigan.params import Param, ParamSet, walk
 
 NAMES = st.text("abcxyz123_", min_size=1, max_size=4)
@@ -149,3 +150,84 @@ def test_a_child_is_assigned_name_by_name_and_no_name_is_added():
         p["dense1"]["w"] = 1.0
     with pytest.raises(KeyError, match="dense1: expected"):
         p["dense1"] = {"W": other["dense1"]["W"]}
+
+
+def garbage(spec) -> ParamSet:
+    """Cleared, and nobody has asked for anything yet."""
+    g = ParamSet(spec, "float64")
+    for view in g.named.values():
+        view.fill(np.nan)
+    g.clear(kernels.get_ops("numpy", dtype="float64"))
+    return g
+
+
+@given(spec=SPECS)
+def test_cleared_arrays_are_zero_whoever_asks(spec):
+    """By their names in the views, in the list of names, and as one buffer. State is no gradient, and stays."""
+    params = dict(walk(spec))
+    for path, param in params.items():
+        g = garbage(spec)
+        node = g.views
+        for name in path.split("/"):
+            node = node[name]
+        assert not param.trainable or not node.any()
+        assert all(not view.any() for view in g.trainable().values())
+        assert param.trainable or np.isnan(g.named[path]).all()
+    assert not garbage(spec).flat.any()
+    assert not any(view.any() for view in garbage(spec).trainable().values())
+
+
+@given(spec=SPECS)
+def test_a_target_is_left_as_it_is(spec):
+    """Nothing to add to the first time; from then on it is no more cleared."""
+    for path, _ in (pair for pair in walk(spec) if pair[1].trainable):
+        g = garbage(spec)
+        *parents, last = path.split("/")
+        node = g
+        for name in parents:
+            node = node.sub(name)
+        array, accumulate = node.target(last)
+        assert not accumulate
+        assert np.isnan(array).all()
+        array.fill(3)
+        again, accumulate = node.target(last)
+        assert accumulate
+        assert again is array
+        assert (node[last] == 3).all()
+        assert g.flat.sum() == 3 * array.size
+        g.clear(kernels.get_ops("numpy", dtype="float64"))
+        assert not node[last].any()
+
+
+def test_adding_to_a_cleared_array():
+    """`+=` reads before it writes."""
+    g = garbage({"a": Param((2, 3), ones), "b": {"c": Param((4,), ones)}})
+    g["a"] += 1
+    g["b"]["c"][1:] += 2
+    np.testing.assert_array_equal(g["a"], np.ones((2, 3)))
+    np.testing.assert_array_equal(g["b"]["c"], [0, 2, 2, 2])
+
+
+@pytest.mark.parametrize("layer", [Dense(5, 4), Conv2d(5, 4, 3), ConvTranspose2d(5, 4, 3)])
+@pytest.mark.parametrize("order", [1, 2])
+def test_gradients_of_cleared_weights_are_those_of_zeros(layer, order):
+    """Backward and double backward: overwritten first, added to after."""
+    ops, rng = kernels.get_ops("numpy", dtype="float64"), np.random.default_rng(0)
+    x = rng.standard_normal((3, 5) if isinstance(layer, Dense) else (3, 6, 6, 5))
+    p = layer.init(0, x.shape[1:], "float64")
+    y, cache = layer.forward(ops, p, x)
+    dy = rng.standard_normal(y.shape)
+    _, tape = layer.backward(ops, p, cache, dy)
+
+    def sweep(g: ParamSet) -> None:
+        if order == 1:
+            layer.backward(ops, p, cache, dy, g)
+        else:
+            layer.double_backward(ops, p, tape, x, g)
+
+    cleared, zeros = garbage(p.spec), p.like()
+    for _ in range(2):
+        sweep(cleared)
+        sweep(zeros)
+        assert zeros["W"].any()
+        np.testing.assert_array_equal(cleared.named["W"], zeros.named["W"])

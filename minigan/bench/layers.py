@@ -102,7 +102,7 @@ def product_of(layer: LinearLayer, ops: Ops, product: str, x: Array, w: Array, d
         return layer.apply(ops, w, x, None, None)
     if product == "input gradient":
         return layer.apply_adjoint(ops, w, dz, x.shape)
-    layer.add_weight_grad(ops, dw, x, dz)
+    layer.weight_grad(ops, dw, x, dz)
     return dw
 
 

@@ -72,10 +72,10 @@ class Conv2d(LinearLayer):
         size = (x_shape[1], x_shape[2])
         return ops.conv2d_input_grad(dz, w, self.stride, self._pads(size), size)
 
-    def add_weight_grad(self, ops: Ops, dw: Array, x: Array, dz: Array) -> None:
-        """dW += conv2d_weight_grad(x, dz)."""
+    def weight_grad(self, ops: Ops, dw: Array, x: Array, dz: Array, accumulate: bool = True) -> None:
+        """dW (+)= conv2d_weight_grad(x, dz)."""
         pads = self._pads((x.shape[1], x.shape[2]))
-        ops.conv2d_weight_grad(x, dz, self.stride, pads, self.kernel, out=dw, accumulate=True)
+        ops.conv2d_weight_grad(x, dz, self.stride, pads, self.kernel, out=dw, accumulate=accumulate)
 
     def _pads(self, size: Pair) -> Pads:
         return resolve_padding(self.padding, size, self.kernel, self.stride)
@@ -157,10 +157,10 @@ class ConvTranspose2d(LinearLayer):
         """conv2d(dz, W)."""
         return ops.conv2d(dz, w, self.stride, self._geometry((x_shape[1], x_shape[2]))[1])
 
-    def add_weight_grad(self, ops: Ops, dw: Array, x: Array, dz: Array) -> None:
-        """dW += conv2d_weight_grad(dz, x): the roles of image and output gradient are exchanged."""
+    def weight_grad(self, ops: Ops, dw: Array, x: Array, dz: Array, accumulate: bool = True) -> None:
+        """dW (+)= conv2d_weight_grad(dz, x): the roles of image and output gradient are exchanged."""
         pads = self._geometry((x.shape[1], x.shape[2]))[1]
-        ops.conv2d_weight_grad(dz, x, self.stride, pads, self.kernel, out=dw, accumulate=True)
+        ops.conv2d_weight_grad(dz, x, self.stride, pads, self.kernel, out=dw, accumulate=accumulate)
 
     def _geometry(self, size: Pair) -> tuple[Pair, Pads]:
         """Output size and pads (those of the Conv2d from output to input) for an input of `size`."""

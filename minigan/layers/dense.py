@@ -61,9 +61,9 @@ class Dense(LinearLayer):
         dx = ops.matmul(_rows(dz), w, trans_b=True)
         return dx if len(x_shape) == 2 else dx.reshape(x_shape)
 
-    def add_weight_grad(self, ops: Ops, dw: Array, x: Array, dz: Array) -> None:
-        """dW += x^T dz."""
-        ops.matmul(_rows(x), _rows(dz), trans_a=True, out=dw, accumulate=True)
+    def weight_grad(self, ops: Ops, dw: Array, x: Array, dz: Array, accumulate: bool = True) -> None:
+        """dW (+)= x^T dz."""
+        ops.matmul(_rows(x), _rows(dz), trans_a=True, out=dw, accumulate=accumulate)
 
 
 def _rows(x: Array) -> Array:

@@ -85,8 +85,8 @@ class LinearLayer(Layer):
         """A^T dz, of shape `x_shape`."""
 
     @abstractmethod
-    def add_weight_grad(self, ops: Ops, dw: Array, x: Array, dz: Array) -> None:
-        """dw += derivative of <dz, A x> in W."""
+    def weight_grad(self, ops: Ops, dw: Array, x: Array, dz: Array, accumulate: bool = True) -> None:
+        """dw (+)= derivative of <dz, A x> in W; without `accumulate` dw is overwritten unread."""
 
     def forward(self, ops: Ops, p: Params, x: Any, train: bool = True) -> tuple[Array, LinearCache]:
         """y = f(A x + b)."""
@@ -110,7 +110,8 @@ class LinearLayer(Layer):
         db = g["b"] if g is not None and self.bias else None
         dz = ops.activation_grad(self.activation, dy, cache.y, extra=extra_z, db=db)
         if g is not None:
-            self.add_weight_grad(ops, g["W"], cache.x, dz)
+            dw, accumulate = g.target("W")
+            self.weight_grad(ops, dw, cache.x, dz, accumulate)
         dx = add(ops, self.apply_adjoint(ops, p["W"], dz, cache.x.shape), extra_x) if need_dx else None
         return dx, LinearTape(cache.x, cache.y, dy, dz)
 
@@ -128,7 +129,8 @@ class LinearLayer(Layer):
         if ddx is not None:
             ddz = self.apply(ops, p["W"], ddx, None, None)
             if g is not None:
-                self.add_weight_grad(ops, g["W"], ddx, tape.dz)
+                dw, accumulate = g.target("W")
+                self.weight_grad(ops, dw, ddx, tape.dz, accumulate)
         if ddp:
             ddz = add(ops, ddz, self.apply(ops, ddp["W"], tape.x, ddp["b"] if self.bias else None, None))
             extra_x = self.apply_adjoint(ops, ddp["W"], tape.dz, tape.x.shape)

@@ -51,7 +51,7 @@ class Player:
 
     def zero_grad(self) -> ParamSet:
         """Clear the gradient and return it."""
-        self.ops.fill(self.grads.flat, 0.0)
+        self.grads.clear(self.ops)
         return self.grads
 
     def effective(self, iterate: bool) -> ParamSet:

@@ -31,32 +31,32 @@ class NaNInputGradient(Dense):
 class InfiniteWeightGradient(Dense):
     """Makes the gradient's norm infinite, by which a lenient checker might divide."""
 
-    def add_weight_grad(self, ops, dw, x, dz):
-        super().add_weight_grad(ops, dw, x, dz)
+    def weight_grad(self, ops, dw, x, dz, accumulate=True):
+        super().weight_grad(ops, dw, x, dz, accumulate)
         dw.flat[0] = np.inf
 
 
 class TransposedWeightGradient(Dense):
     """dW = dz^T x: no shape gives it away where W is square."""
 
-    def add_weight_grad(self, ops, dw, x, dz):
-        super().add_weight_grad(ops, dw, dz, x)
+    def weight_grad(self, ops, dw, x, dz, accumulate=True):
+        super().weight_grad(ops, dw, dz, x, accumulate)
 
 
 class DroppedTail(Dense):
     """The last row of dW is missing, as from a kernel that forgets the rest behind its last full tile."""
 
-    def add_weight_grad(self, ops, dw, x, dz):
+    def weight_grad(self, ops, dw, x, dz, accumulate=True):
         last = dw[-1].copy()
-        super().add_weight_grad(ops, dw, x, dz)
+        super().weight_grad(ops, dw, x, dz, accumulate)
         dw[-1] = last
 
 
 class LastSampleForgotten(Dense):
     """dW of all samples but the last."""
 
-    def add_weight_grad(self, ops, dw, x, dz):
-        super().add_weight_grad(ops, dw, x[:-1], dz[:-1])
+    def weight_grad(self, ops, dw, x, dz, accumulate=True):
+        super().weight_grad(ops, dw, x[:-1], dz[:-1], accumulate)
 
 
 class FlippedSign(Dense):
@@ -70,16 +70,16 @@ class BiasOfTheMean(Dense):
     def backward(self, ops, p, cache, dy, g=None, extra=None, need_dx=True):
         if g is None:
             return super().backward(ops, p, cache, dy, g, extra, need_dx)
-        mine = {"W": g["W"], "b": np.zeros_like(g["b"])}
-        result = super().backward(ops, p, cache, dy, mine, extra, need_dx)
-        g["b"][...] += mine["b"] / len(cache.x)
+        before = g["b"].copy()
+        result = super().backward(ops, p, cache, dy, g, extra, need_dx)
+        g["b"] = before + (g["b"] - before) / len(cache.x)
         return result
 
 
 class Overwrites(Dense):
     """dW = instead of dW +=."""
 
-    def add_weight_grad(self, ops, dw, x, dz):
+    def weight_grad(self, ops, dw, x, dz, accumulate=True):
         ops.matmul(x, dz, trans_a=True, out=dw)
 
 
@@ -104,8 +104,8 @@ class RemembersItsInput(Dense):
         self.x = x
         return super().apply(ops, w, x, bias, activation)
 
-    def add_weight_grad(self, ops, dw, x, dz):
-        super().add_weight_grad(ops, dw, self.x, dz)
+    def weight_grad(self, ops, dw, x, dz, accumulate=True):
+        super().weight_grad(ops, dw, self.x, dz, accumulate)
 
 
 class ShiftedInputGradient(Conv2d):
@@ -120,9 +120,9 @@ class ShiftedInputGradient(Conv2d):
 class UnflippedKernel(Conv2d):
     """The weight gradient of a true convolution, where the forward pass is a cross-correlation."""
 
-    def add_weight_grad(self, ops, dw, x, dz):
+    def weight_grad(self, ops, dw, x, dz, accumulate=True):
         fresh = np.zeros_like(dw)
-        super().add_weight_grad(ops, fresh, x, dz)
+        super().weight_grad(ops, fresh, x, dz)
         dw += fresh[::-1, ::-1]
 
 

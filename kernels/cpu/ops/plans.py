@@ -49,20 +49,22 @@ class Plans:
     ) -> None:
         """work(*operands, *options), or what it launched when the key was the same, with these operands.
 
-        Operands are C-contiguous. Where `work` launches kernels on a part of one, it is called each time.
+        `work` only calls kernels, on scratch memory and on C-contiguous operands, `flat` and as a whole. Where an
+        operand is there in part, or two begin at the same place, it is called each time.
         """
-        if key in self._plans:
-            launches = self._plans[key]
-            if launches is None:
-                work(*operands, *options)
-            else:
-                _launch(launches, operands)
+        launches = self._plans.get(key)
+        if launches is not None:
+            _launch(launches, operands)
+            return
+        numbers = {_extent(operand): n for n, operand in enumerate(operands) if operand is not None}
+        if key in self._plans or len(numbers) < sum(operand is not None for operand in operands):
+            work(*operands, *options)
             return
         with recorded() as calls:
             work(*operands, *options)
         if len(self._plans) >= MOST_PLANS:
             self._plans.clear()
-        self._plans[key] = _without(operands, calls)
+        self._plans[key] = _without(numbers, operands, calls)
         for function, arguments in calls:
             function(*arguments)
 
@@ -76,17 +78,15 @@ def _launch(launches: list[Launch], operands: tuple[Array | None, ...]) -> None:
         function(*arguments)
 
 
-def _without(operands: tuple[Array | None, ...], calls: list[Call]) -> list[Launch] | None:
-    """The calls, with gaps for the operands; None if one is there in part, or it cannot be told which one is meant."""
-    given = [(number, operand) for number, operand in enumerate(operands) if operand is not None]
-    numbers = {_extent(operand): number for number, operand in given}
-    if len(numbers) < len(given) or not all(operand.size for _, operand in given):
-        return None
+def _without(
+    numbers: dict[tuple[int, int], int], operands: tuple[Array | None, ...], calls: list[Call]
+) -> list[Launch] | None:
+    """The calls, with gaps for the operands, whose `numbers` go by extent; None if one is there in part."""
     launches = []
     for function, arguments in calls:
         missing = []
         for place, argument in enumerate(arguments):
-            if not any(_shares(argument, operand) for _, operand in given):
+            if not any(_shares(argument, operand) for operand in operands if operand is not None):
                 continue
             if isinstance(argument, tuple) or argument.ndim != 1 or _extent(argument) not in numbers:
                 return None

@@ -65,6 +65,10 @@ class NumbaProducts(ProductOps):
         accumulate: bool,
     ) -> None:
         """y = f(op(a) op(b) + bias), or y += op(a) op(b)."""
+        if self.matmul_rung in PRODUCTS:
+            rungs.matmul(self, self.matmul_rung, a, b, bias, act, trans_a, trans_b, y, accumulate)
+            self._unfused(act, y)
+            return
         self._planned(self._run_matmul, (a, b, bias, y), act, trans_a, trans_b, accumulate)
 
     def _run_matmul(
@@ -78,10 +82,6 @@ class NumbaProducts(ProductOps):
         trans_b: bool,
         accumulate: bool,
     ) -> None:
-        if self.matmul_rung in PRODUCTS:
-            rungs.matmul(self, self.matmul_rung, a, b, bias, act, trans_a, trans_b, y, accumulate)
-            self._unfused(act, y)
-            return
         (m, n), k = y.shape, a.shape[0] if trans_a else a.shape[1]
         slope = fused(act)
         if n == 1:
@@ -105,15 +105,15 @@ class NumbaProducts(ProductOps):
         y: Array,
     ) -> None:
         """By Winograd's transforms or tap by tap where they win, else as an implicit product."""
+        if self.convolution in FORWARD:
+            rungs.conv2d(self, self.convolution, x, w, stride, pads, bias, act, y)
+            self._unfused(act, y)
+            return
         self._planned(self._run_conv2d, (x, w, bias, y), stride, pads, act)
 
     def _run_conv2d(
         self, x: Array, w: Array, bias: Array | None, y: Array, stride: Pair, pads: Pads, act: Activation | None
     ) -> None:
-        if self.convolution in FORWARD:
-            rungs.conv2d(self, self.convolution, x, w, stride, pads, bias, act, y)
-            self._unfused(act, y)
-            return
         with self.scratch():
             fast = self._fast(x.shape, w.shape, y.shape, stride, pads)
             if fast is None:
@@ -164,8 +164,8 @@ class NumbaProducts(ProductOps):
             work(*operands, *options)
             return
         shapes = [None if operand is None else operand.shape for operand in operands]
-        settings = self.matmul_rung, self.convolution, self.workspace.position
-        self._plans.run((work.__name__, *settings, *options, *shapes), work, operands, options)
+        key = (work.__name__, self.convolution, self.workspace.position, *options, *shapes)
+        self._plans.run(key, work, operands, options)
 
     def _fast(
         self, x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair, pads: Pads

@@ -1,6 +1,7 @@
 """Launches of products that are kept: the same bits with other operands, and nothing kept that does not follow."""
 
 import copy
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import kernels
 from kernels.cpu import NumbaOps
 from kernels.cpu.calls import run
-from kernels.cpu.ops import plans
+from kernels.cpu.ops import plans, rungs
 from kernels.cpu.ops.plans import Plans
 from kernels.types import Array
 
@@ -83,17 +84,82 @@ def test_a_second_call_works_nothing_out(ops: NumbaOps, monkeypatch: pytest.Monk
 def test_one_array_as_two_operands(ops: NumbaOps) -> None:
     """It does not show which of the two a kernel was given."""
     a, b, y = numbers(8, 8, seed=0), numbers(8, 8, seed=1), np.empty((8, 8), np.float32)
-    for left, right in ((a, a), (a, b), (b, a)):
+    for left, right in ((a, a), (a, b), (b, a), (b, b)):
         np.testing.assert_array_equal(ops.matmul(left, right, out=y), left @ right)
+    np.testing.assert_array_equal(ops.matmul(a, b, bias=b[0], out=y), a @ b + b[0])
+    np.testing.assert_array_equal(ops.matmul(a, b, bias=a[0], out=y), a @ b + a[0])
 
 
-def test_what_was_set_since(ops: NumbaOps) -> None:
-    """A rung assigned between two calls is the one that computes; the sums are exact on any."""
-    a, b = numbers(8, 9, seed=0), numbers(9, 10, seed=1)
-    for rung in ("parallel", "naive", "packed", "parallel"):
+def test_convolutions_follow_their_setting(ops: NumbaOps) -> None:
+    """Algorithms round differently, so the bits tell which one computed."""
+    rng = np.random.default_rng(0)
+    x, w = (rng.standard_normal(shape, np.float32) for shape in ((16, 8, 8, 32), (4, 4, 32, 32)))
+    seen = set()
+    for setting in ("auto", "implicit", "winograd", "kn2row", "im2col", "implicit"):
+        fresh = kernels.get_ops("numba")
+        ops.convolution = fresh.convolution = setting
+        ops.begin_step(0)
+        y = ops.conv2d(x, w, STRIDE, PADS)
+        np.testing.assert_array_equal(y, fresh.conv2d(x, w, STRIDE, PADS))
+        seen.add(y.tobytes())
+    assert len(seen) > 2
+
+
+def test_rungs_are_never_kept(ops: NumbaOps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They compute as often as they are asked to, and what they call is counted."""
+    a, b, ran = numbers(8, 9, seed=0), numbers(9, 10, seed=1), []
+    for rung in ("naive", "packed"):
+        own = rungs.PRODUCTS[rung]
+        monkeypatch.setitem(rungs.PRODUCTS, rung, lambda *args, own=own, rung=rung: [ran.append(rung), own(*args)])
+    for rung in ("parallel", "naive", "packed", "naive", "parallel"):
         ops.matmul_rung = rung
         ops.begin_step(0)
         np.testing.assert_array_equal(ops.matmul(a, b), a @ b)
+    assert ran == ["naive", "packed", "naive"]
+    ops.matmul_rung, ops.convolution = "parallel", "im2col"
+    x, w = numbers(2, 6, 6, 3, seed=0), numbers(4, 4, 3, 5, seed=1)
+    before = ops.calls["matmul"]
+    for count in (1, 2):
+        ops.begin_step(0)
+        ops.conv2d(x, w, STRIDE, PADS)
+        assert ops.calls["matmul"] == before + count
+
+
+def test_each_option_and_shape_has_launches_of_its_own(ops: NumbaOps) -> None:
+    """Operands of the same shapes that differ in an option, and the same options with other shapes."""
+    relu, tanh = kernels.activation("relu"), kernels.activation("tanh")
+    a, b, c = (numbers(6, 6, seed=seed) for seed in range(3))
+    flags = [{"trans_a": ta, "trans_b": tb} for ta in (False, True) for tb in (False, True)]
+    options: list[dict[str, Any]] = [*flags, {"activation": relu}, {"activation": tanh}, {}]
+    wide, w = numbers(2, 7, 7, 4, seed=0), numbers(3, 3, 4, 4, seed=1)
+    for _ in range(2):
+        for how in options:
+            expect_as_fresh(ops, lambda o, how=how: o.matmul(a, b, **how))
+            expect_as_fresh(ops, lambda o, how=how: o.matmul(a, b, bias=c[0].copy(), **how))
+        for accumulate in (False, True):
+            expect_as_fresh(ops, lambda o, add=accumulate: o.matmul(a, b, out=c.copy(), accumulate=add))
+        for k in (1, 5, 6):
+            expect_as_fresh(ops, lambda o, k=k: o.matmul(a[:, :k].copy(), b[:k].copy()))
+        for stride, pads in (((1, 1), (1, 1, 1, 1)), ((1, 1), (0, 2, 2, 0)), ((1, 1), (2, 0, 1, 1))):
+            expect_as_fresh(ops, lambda o, s=stride, p=pads: o.conv2d(wide, w, s, p))
+            expect_as_fresh(ops, lambda o, s=stride, p=pads: o.conv2d_input_grad(wide, w, s, p, (7, 7)))
+            expect_as_fresh(ops, lambda o, s=stride, p=pads: o.conv2d_weight_grad(wide, 2 * wide, s, p, (3, 3)))
+
+
+def expect_as_fresh(ops: NumbaOps, work: Callable[[NumbaOps], Array]) -> None:
+    ops.begin_step(0)
+    np.testing.assert_array_equal(work(ops), work(kernels.get_ops("numba")))
+
+
+def test_operands_are_let_go(ops: NumbaOps) -> None:
+    """Launches are kept, what they were launched with is not."""
+    a = numbers(64, 64, seed=0)
+    gone = weakref.ref(a)
+    for _ in range(2):
+        ops.matmul(a, a.copy())
+    ops.begin_step(0)
+    del a
+    assert gone() is None
 
 
 def test_no_rows(ops: NumbaOps) -> None:
