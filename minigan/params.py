@@ -142,9 +142,14 @@ class ParamSet:
 
     @property
     def flat(self) -> Array:
-        """The buffer of trainables, one axis."""
+        """The buffer of trainables, one axis; what is assigned is copied into it (`p.flat -= lr * g.flat` too)."""
         self._settle()
         return self._flat
+
+    @flat.setter
+    def flat(self, values: Array) -> None:
+        self._settle()
+        self._flat[...] = values
 
     @property
     def named(self) -> dict[str, Array]:

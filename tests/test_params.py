@@ -206,6 +206,13 @@ def test_adding_to_a_cleared_array():
     g["b"]["c"][1:] += 2
     np.testing.assert_array_equal(g["a"], np.ones((2, 3)))
     np.testing.assert_array_equal(g["b"]["c"], [0, 2, 2, 2])
+    buffer = g.flat
+    g.flat *= 3
+    assert g.flat is buffer
+    assert g.flat.sum() == 3 * (6 + 6)
+    g.clear(kernels.get_ops("numpy", dtype="float64"))
+    g.flat += 1
+    assert (g.named["a"] == 1).all()
 
 
 @pytest.mark.parametrize("layer", [Dense(5, 4), Conv2d(5, 4, 3), ConvTranspose2d(5, 4, 3)])

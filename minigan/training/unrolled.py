@@ -139,17 +139,16 @@ class Unrolled:
         of which G was to learn, could not be had.
         """
         player, kept = self._player, self._foreseen[k]
-        dparams = self.dparams.flat
-        dparams *= np.where(kept.left_out.reshape(1), np.nan, 1).astype(player.ops.dtype)
+        self.dparams.flat *= np.where(kept.left_out.reshape(1), np.nan, 1).astype(player.ops.dtype)
         if player.weight_clip:
             after = self._foreseen[k + 1].before if k + 1 < len(self._foreseen) else player.params
             size = np.abs(after.flat, out=ops.empty(after.flat.shape))
-            dparams *= np.less(size, player.weight_clip, out=size)  # what is held at the limit does not move
+            self.dparams.flat *= np.less(size, player.weight_clip, out=size)  # what is held at the limit does not move
         update = Applied(
             kept.grads.flat, {name: moment.flat for name, moment in kept.moments.items()}, self._count + k + 1
         )
         dmoments = {name: moment.flat for name, moment in self._dmoments.items()}
-        dg = player.optimizer.back(ops, update, dparams, dmoments, player.rate(0, 1))
+        dg = player.optimizer.back(ops, update, self.dparams.flat, dmoments, player.rate(0, 1))
         limit = player.config.gradient_clip
         self._dgrads.flat[...] = clip_norm_back(ops, kept.grads.flat, kept.norm, limit, dg) if limit else dg
         return kept.before, self._dgrads
