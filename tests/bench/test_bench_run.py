@@ -57,7 +57,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     return call
 
 
-ROWS = {"ceilings": 0, "matmul": 2, "conv": 2, "layers": 17, "step": 1, "scaling": 4, "breakdown": 53}
+ROWS = {"ceilings": 0, "matmul": 2, "conv": 2, "layers": 17, "step": 1, "scaling": 4, "breakdown": 57}
 
 
 @pytest.mark.parametrize("subject", run.SUBJECTS)
