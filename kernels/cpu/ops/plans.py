@@ -1,9 +1,9 @@
 """What Python works out for a product, kept for when it comes again with operands of the same shapes.
 
 Which algorithm, how much scratch memory and where it lies, a dozen numbers for each kernel: all of it follows from the
-shapes, the options and where the workspace stands. Finding it out took 17 of the 30 us that Python spent on a convolution
-of one channel, and three times that after a kernel that had the caches to itself. So the kernels that an operation
-launches are recorded the first time; from then on the operands are put in their places.
+shapes, the options and where the workspace stands. Finding it out took 17 of the 30 us that Python spent on a
+convolution of one channel, and three times that after a kernel that had the caches to itself. So the kernels that an
+operation launches are recorded the first time; from then on the operands are put in their places.
 """
 
 from collections.abc import Callable, Hashable
