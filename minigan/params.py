@@ -46,9 +46,9 @@ class Views(dict[str, Any]):
     Assigning to a name copies into its array (`g["W"] += dw` too), or into a child's arrays name by name: no name ever
     leaves the flat buffer, and none can be added.
 
-    After `ParamSet.clear` an array is filled with zeros when it is first asked for. Who would write all of it asks for
-    its `target` instead: to clear a gradient of weights and to read the zeros again, to add to them, was a twentieth of
-    a step of `mlp`.
+    After `ParamSet.clear` an array is filled with zeros when it is first asked for by its name, `g["W"]`; dict's other
+    ways to a value do not look. Who would write all of it asks for its `target` instead: to clear a gradient of weights
+    and to read the zeros again, to add to them, was a twentieth of a step of `mlp`.
     """
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ class ParamSet:
         return self._named
 
     def clear(self, ops: Ops) -> None:
-        """Zeros in all trainables; see `Views` on when."""
+        """Zeros in all trainables, though not before somebody asks; see `Views`. The pads are not touched."""
         for views, name in self._trainables:
             views.outdate(name, ops)
         self._settled = False

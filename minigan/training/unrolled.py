@@ -115,7 +115,7 @@ class Unrolled:
         try:
             yield
         finally:
-            for copy, array in zip(self._copies, arrays, strict=True):
+            for copy, array in zip(self._copies, self._arrays(), strict=True):
                 array[...] = copy
             optimizer.count = self._count
 

@@ -106,11 +106,13 @@ def projected(dx: Any) -> float:
 class Sweeps:
     """All three sweeps and, where there is an extra, the fourth, each with gradients of its own."""
 
-    def __init__(self, case: Case, ops: Ops, p: ParamSet, x: Any, dtype: type = np.float64) -> None:
-        layer = case.layer
+    def __init__(
+        self, case: Case, ops: Ops, p: ParamSet, x: Any, gradients: Callable[[], ParamSet] | None = None
+    ) -> None:
+        layer, gradients = case.layer, gradients or p.like
         self.y, self.cache = layer.forward(ops, p, x, case.train)
         self.dy = random_like(self.y, case.seed + 1)
-        self.g, self.second_g, self.last_g = (p.like() for _ in range(3))
+        self.g, self.second_g, self.last_g = (gradients() for _ in range(3))
         self.dx, self.tape = layer.backward(ops, p, self.cache, self.dy, self.g)
         self.ddy = self.extra = self.dx_extra = None
         self.ddp = case.ddp(ops.dtype)
@@ -161,6 +163,24 @@ def test_inputs_parameters_notes_and_cotangents_are_never_modified(case: Case):
         before = copies(p, x, cache, extra)
         layer.backward(ops, p, cache, None, p.like(), extra=extra)
         assert_same_bits([p, x, cache, extra], before)
+
+
+@every_kind
+def test_cleared_gradients_are_those_of_zeros(case: Case):
+    """Whatever a gradient held before it was cleared, no sweep adds to it, and none leaves it there."""
+    ops, p = case.ops(), case.params()
+
+    def cleared() -> ParamSet:
+        g = p.like()
+        for view in g.trainable().values():
+            view.fill(np.nan)
+        g.clear(ops)
+        return g
+
+    actual = Sweeps(case, ops, p, case.x(), cleared)
+    expected = Sweeps(case, case.ops(), p, case.x())
+    for g, wanted in zip(actual.results()[-3:], expected.results()[-3:], strict=True):
+        assert_same_bits(list(g.trainable().values()), list(wanted.trainable().values()))
 
 
 @every_kind

@@ -13,7 +13,7 @@ from minigan.layers import GRU, BatchNorm, Dense, Residual, Sequential
 from minigan.losses import LOSSES
 from minigan.params import ParamSet
 from minigan.testing import seeds
-from minigan.training.unrolled import first_order
+from minigan.training.unrolled import Unrolled, first_order
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adam": {},
@@ -139,3 +139,19 @@ def test_the_discriminator_is_as_before() -> None:
     assert d.optimizer.count == 3
     for array, copy in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(array, copy)
+
+
+def test_a_step_ahead_that_ends_half_way_is_taken_back() -> None:
+    """The gradient as well, of which nobody has asked for anything since it was cleared."""
+    d = game("tanh", 1).players["discriminator"]
+    d.grads.flat[...] = np.arange(d.grads.flat.size)
+    before = d.grads.flat.copy()
+
+    def step() -> None:
+        with Unrolled(d, 1).taken_back():
+            d.zero_grad()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        step()
+    np.testing.assert_array_equal(d.grads.flat, before)
