@@ -233,7 +233,8 @@ def rows_product(tile_rows: int) -> tuple[Any, Callable[..., None]]:
             panel_b = b[b_start + s * length * width :][: length * width].reshape(length, width)
             for i in range(tile_rows):
                 start = a_start + rows[first_row + i] + s * segment_stride
-                tile[i] += a[start : start + length] @ panel_b
+                with np.errstate(invalid="ignore"):  # infinity times 0 is NaN without a word, as compiled
+                    tile[i] += a[start : start + length] @ panel_b
         write_twin(tile, c, c_start, ldc, add)
 
     return multiply_rows, twin

@@ -94,7 +94,9 @@ def _input_grad_by_columns(
     ops: OpsBase, dy: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, dx: Array
 ) -> None:
     (kh, kw, c, o), windows = w.shape, (dy.shape[1], dy.shape[2])
-    sizes = narrow.scratch_sizes(windows[0] * windows[1], kh * kw * c, o, ops.dtype)
+    size, before = (dx.shape[1], dx.shape[2]), (pads[0], pads[2])
+    planes = narrow.planes_of(windows, (kh, kw), stride, before, size, ops.dtype.itemsize)
+    sizes = narrow.scratch_sizes(windows, kh * kw * c, o, size, stride, planes, ops.dtype)
     with ops.scratch():
         panels = ops.empty((sizes.panels,))
         implicit_gemm.pack_weights(flat(w), _numbers(1), o, kh * kw * c, True, panels)
@@ -105,16 +107,17 @@ def _input_grad_by_columns(
             panels,
             (kh, kw),
             stride,
-            (pads[0], pads[2]),
-            (dx.shape[1], dx.shape[2]),
+            before,
+            size,
             c,
             flat_or_none(bias, dx),
             fused(act),
             flat(dx),
             for_each_thread(ops, TILE_ROWS, np.int64),
             for_each_thread(ops, sizes.columns),
+            planes,
             for_each_thread(ops, sizes.planes),
-            for_each_thread(ops, dx.shape[2]),
+            for_each_thread(ops, sizes.phase),
         )
 
 

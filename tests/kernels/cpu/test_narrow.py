@@ -15,6 +15,7 @@ from minigan.testing import ConvCase, batches, conv_cases, seeds
 
 CASES = {
     "the last layer of a generator": ConvCase((14, 14), (4, 4), (2, 2), (1, 1, 1, 1), 1, 33),
+    "rows of whole vectors, and a border beside them": ConvCase((32, 32), (4, 4), (2, 2), (1, 1, 1, 1), 1, 3),
     "a tile of windows": ConvCase((1, TILE_ROWS), (1, 1), (1, 1), "valid", 1, 1),
     "one window": ConvCase((3, 5), (3, 5), (1, 1), "valid", 2, 7),
     "pixels that no window meets": ConvCase((7, 9), (1, 2), (3, 4), "valid", 1, 5),
