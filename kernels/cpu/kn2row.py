@@ -171,7 +171,7 @@ def forward_item(
             for pair in range(p.first[t], p.first[t + 1]):
                 pixel, window = p.places[pair]
                 at = ((q - begin) // run * p.windows + window) * product
-                multiply_blocks(images, p.channels, u, pixel * p.x_apart, p.rows, panel, sums, at, True)
+                multiply_blocks(0, images, p.channels, u, pixel * p.x_apart, p.rows, panel, sums, at, True)
     deliver_sums(p.windows, p.filters, begin, end, first, images, sums, bias, slope, y)
 
 
@@ -193,7 +193,7 @@ def input_grad_item(
             for pair in range(p.first[t], p.first[t + 1]):
                 pixel, window = p.places[pair]
                 at = ((q - begin) // run * p.pixels + pixel) * product
-                multiply_blocks(images, p.filters, z, window * p.y_apart, p.rows, panel, sums, at, True)
+                multiply_blocks(0, images, p.filters, z, window * p.y_apart, p.rows, panel, sums, at, True)
     deliver_sums(p.pixels, p.channels, begin, end, first, images, sums, bias, slope, dx)
 
 

@@ -2,7 +2,7 @@
 
 This is the one place where a reader needs to know LLVM, and very little of it. A compiler does not keep a tile of C in
 vector registers over a loop unless it is told to; the functions below tell it. What they compute is said by their twins
-in plain Python at the end of the file, which run with NUMBA_DISABLE_JIT=1 and which the tests compare.
+in plain Python (`microkernel_twins`), which run with NUMBA_DISABLE_JIT=1 and which the tests compare.
 
     C (R, W) (+)= A (R, k) B (k, W)            R = TILE_ROWS, W = tile_width(array), one micro-tile
 
@@ -16,17 +16,17 @@ in plain Python at the end of the file, which run with NUMBA_DISABLE_JIT=1 and w
 
 Two forms, which differ in where A lies: `multiply_panels` reads a packed panel (k, R); `multiply_rows` reads R rows
 where they stand in an image, in segments, which is a convolution without a copy of its patches. `packing_tile` has one
-that packs B, and `direct_tile` two for convolutions with few taps.
+that packs B, `winograd_tile` one that makes it of others, and `direct_tile` two for convolutions with few taps.
 
 The rows of C are prefetched before the loop: at its end the stores then find them in the cache. On a Zen 3 core this
 alone took a product of 1024^3 from 85 to 92 GFLOP/s of the core's 102.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numba
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -34,6 +34,7 @@ from numba.extending import intrinsic
 
 from ..types import Array
 from .jit import kernel
+from .microkernel_twins import rows_twin, tile_twin, write_twin
 from .target import TARGET
 from .vector import Emitter
 
@@ -81,10 +82,15 @@ class Tile:
 
     def rank_one(self, a: list[ir.Value], b: ir.Value, copy: ir.Value | None = None) -> None:
         """Add the product of R numbers of A, given by address, and W contiguous numbers of B, and copy these."""
-        emit, builder = self.emit, self.emit.builder
+        emit = self.emit
         row_of_b = [emit.load(emit.offset(b, v * emit.lanes)) for v in range(TILE_VECTORS)]
         for v, vector in enumerate(row_of_b if copy is not None else []):
             emit.store(vector, emit.offset(copy, v * emit.lanes))
+        self.add_outer(a, row_of_b)
+
+    def add_outer(self, a: list[ir.Value], row_of_b: list[ir.Value]) -> None:
+        """Add the product of R numbers of A, given by address, and W of B in registers."""
+        emit, builder = self.emit, self.emit.builder
         for address, slots in zip(a, self.slots, strict=True):
             value = emit.broadcast(builder.load(address))
             for slot, vector in zip(slots, row_of_b, strict=True):
@@ -212,50 +218,7 @@ def rows_product(tile_rows: int) -> tuple[Any, Callable[..., None]]:
 
         return signature, codegen
 
-    def twin(
-        segments: int,
-        length: int,
-        a: Array,
-        a_start: int,
-        rows: Array,
-        first_row: int,
-        segment_stride: int,
-        b: Array,
-        b_start: int,
-        c: Array,
-        c_start: int,
-        ldc: int,
-        add: bool,
-    ) -> None:
-        width = TILE_BYTES // c.itemsize
-        tile = np.zeros((tile_rows, width), c.dtype)
-        for s in range(segments):
-            panel_b = b[b_start + s * length * width :][: length * width].reshape(length, width)
-            for i in range(tile_rows):
-                start = a_start + rows[first_row + i] + s * segment_stride
-                with np.errstate(invalid="ignore"):  # infinity times 0 is NaN without a word, as compiled
-                    tile[i] += a[start : start + length] @ panel_b
-        write_twin(tile, c, c_start, ldc, add)
-
-    return multiply_rows, twin
-
-
-def tile_twin(k: int, tile_rows: int, a: Array, a_start: int, lda: int, b: Array, b_start: int, ldb: int) -> Array:
-    """A (k, R)^T B (k, W), for the twins."""
-    width = TILE_BYTES // b.itemsize
-    tile = np.zeros((tile_rows, width), b.dtype)
-    with np.errstate(invalid="ignore"):  # infinity times 0 is NaN without a word, as compiled
-        for p in range(k):
-            column_a, row_b = a[a_start + p * lda :][:tile_rows], b[b_start + p * ldb :][:width]
-            tile += column_a[:, None] * row_b
-    return tile
-
-
-def write_twin(tile: Array, c: Array, c_start: int, ldc: int, add: bool) -> None:
-    """C (+)= tile, for the twins."""
-    for i, row in enumerate(tile):
-        target = c[c_start + i * ldc :][: len(row)]
-        target[...] = target + row if add else row
+    return multiply_rows, partial(rows_twin, tile_rows)
 
 
 _DEBUGGING = int(numba.config.DISABLE_JIT)

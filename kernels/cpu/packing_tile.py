@@ -20,7 +20,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..types import Array
-from .microkernel import TILE_BYTES, TILE_ROWS, TILE_VECTORS, Tile, tile_twin, write_twin
+from .microkernel import TILE_BYTES, TILE_ROWS, TILE_VECTORS, Tile
+from .microkernel_twins import tile_twin, write_twin
 from .vector import CACHE_LINE, Emitter
 
 ROWS_AHEAD = 64

@@ -31,14 +31,23 @@ def whole_tiles(rows: int) -> int:
 
 @kernel
 def multiply_blocks(
-    rows: int, k: int, a: Array, at: int, table: Array, panel: Array, products: Array, product: int, add: bool
+    first: int,
+    rows: int,
+    k: int,
+    a: Array,
+    at: int,
+    table: Array,
+    panel: Array,
+    products: Array,
+    product: int,
+    add: bool,
 ) -> None:
     """products (rows in whole tiles, W), from `product` on, (+)= a (rows, k), from `at` on, times the panel (k, W).
 
     a lies in blocks of TILE_ROWS rows, in which they begin where the table says. What the last block has beyond `rows`
-    is undefined, and so are its products.
+    is undefined, and so are its products. Rows before `first`, whole blocks of them, are left out.
     """
-    run, r = tile_width(a), 0
+    run, r = tile_width(a), first
     runs, apart = k // run, TILE_ROWS * run
     while r < rows:
         start, to = at + r * k, product + r * run

@@ -22,13 +22,14 @@ from .microkernel import TILE_BYTES, TILE_ROWS, multiply_panels, tile_width
 from .row_blocks import multiply_blocks, rows_in_one, whole_tiles
 from .small_matrix import apply_matrix
 from .vector import copy_run
-from .winograd_plan import AT, GT, M_H, MOST_TILES, N_H, N_V, TILES, X_AT, Z_AT, B, Plan
+from .winograd_plan import AT, GT, M_H, MOST_TILES, N_H, N_V, ORDER, TILES, X_AT, Z_AT, B, G, Plan
 from .winograd_scratch import Scratch
-from .winograd_transforms import distance_of, matrix, points_apart, weights_horizontal, weights_vertical
+from .winograd_tile import multiply_and_transform
+from .winograd_transforms import distance_of, matrix, points_apart, taps_across, weights_vertical
 
 LINE_PANELS = 4
-"""Panels of V in an item. They share one reading of U, and each is made for one point, in the first-level cache, just
-before it is multiplied. The second-level cache holds their vertical transforms, their products and a point of U:
+"""Panels of V in an item. They share one reading of U, and each is made for one point, while the first micro-tile is
+multiplied (`winograd_tile`). The second-level cache holds their vertical transforms, their products and a point of U:
 350 KB for 64 tiles and K = 256. With one panel an item, all points at once, the products of `dcgan` took 5 % longer."""
 
 _WHOLE = math.lcm(TILE_ROWS, TILE_BYTES // 4)
@@ -42,6 +43,34 @@ fits the first-level cache."""
 def line_blocks(panels: int) -> int:
     """Items of a line of `panels` panels."""
     return (panels + LINE_PANELS - 1) // LINE_PANELS
+
+
+@kernel
+def _first_tile(
+    j: int,
+    plan: Plan,
+    kind: Array,
+    phase: int,
+    count: int,
+    middle: Array,
+    start: int,
+    panel: Array,
+    at: int,
+    a: Array,
+    a_start: int,
+    products: Array,
+    product: int,
+    add: bool,
+) -> None:
+    """Point j of V (count, W), from `at` on in a panel, of the line that `weights_vertical` left; and the first tile.
+
+    a, U or Z in blocks of TILE_ROWS rows, has the columns that meet these of V from a_start on.
+    """
+    run = tile_width(panel)
+    multiply_and_transform(
+        taps_across(plan, phase), plan.tables, matrix(1, kind[M_H], G) + j * ORDER, middle, start, count * run,
+        panel, at, count // run, run, a, a_start, plan.rows, TILE_ROWS * run, products, product, add,
+    )  # fmt: skip
 
 
 @kernel
@@ -65,12 +94,16 @@ def forward_line(
             )
     point, to = points_apart(rows, g.patch, u.itemsize), distance_of(rows, plan.y_row, u.itemsize)
     for j in range(n_h):
+        u_at = (i * n_h + j) * point
         for q in range(first, behind):
-            for phase in range(phases):
-                source = ((q - first) * phases + phase) * of_phase
-                weights_horizontal(j, plan, kind, phase, g.channels, middle, source, panel, phase * entry)
             at = ((q - first) * n_h + j) * product
-            multiply_blocks(rows, g.patch, u, (i * n_h + j) * point, plan.rows, panel, products, at, False)
+            for phase in range(phases):
+                source, block_of_u = ((q - first) * phases + phase) * of_phase, u_at + phase * g.channels * TILE_ROWS
+                _first_tile(
+                    j, plan, kind, phase, g.channels, middle, source, panel, phase * entry,
+                    u, block_of_u, products, at, phase > 0,
+                )  # fmt: skip
+            multiply_blocks(TILE_ROWS, rows, g.patch, u, u_at, plan.rows, panel, products, at, False)
     for q in range(first, behind):
         apply_matrix(
             plan.tables, matrix(1, m_h, AT), m_h, n_h, products, (q - first) * n_h * product, product, run,
@@ -98,8 +131,11 @@ def input_grad_line(item: int, plan: Plan, images: int, z: Array, w: Array, out:
         start = kind[Z_AT] + (i * n_h + j) * point
         for q in range(first, behind):
             phase, at = q * run // g.channels, ((q - first) * n_h + j) * product
-            weights_horizontal(j, plan, kind, phase, g.filters, middle, (q - first) * of_panel, panel, 0)
-            multiply_blocks(rows, g.filters, z, start, plan.rows, panel, products, at, False)
+            source = (q - first) * of_panel
+            _first_tile(
+                j, plan, kind, phase, g.filters, middle, source, panel, 0, z, start, products, at, False
+            )  # fmt: skip
+            multiply_blocks(TILE_ROWS, rows, g.filters, z, start, plan.rows, panel, products, at, False)
     for q in range(first, behind):
         apply_matrix(
             plan.tables, matrix(1, kind[M_H], B), n_h, n_h, products, (q - first) * n_h * product, product, run,

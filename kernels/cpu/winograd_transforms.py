@@ -145,7 +145,7 @@ def weights_vertical(
     """
     g, run = plan.geometry, tile_width(w)
     a, b = phase // g.stride_h, phase % g.stride_h
-    taps_v, taps_h = (g.kernel_v - a - 1) // g.stride_v + 1, (g.kernel_h - b - 1) // g.stride_h + 1
+    taps_v, taps_h = (g.kernel_v - a - 1) // g.stride_v + 1, taps_across(plan, phase)
     down, across = g.stride_v * g.kernel_h * entry, g.stride_h * entry
     vertical = matrix(0, kind[M_V], G) + i * ORDER
     for t in range(taps_h):
@@ -154,11 +154,7 @@ def weights_vertical(
 
 
 @kernel
-def weights_horizontal(
-    j: int, plan: Plan, kind: Array, phase: int, count: int, middle: Array, start: int, panel: Array, at: int
-) -> None:
-    """Point j of V (count, W), from `at` on in a panel, of the line that `weights_vertical` left."""
-    g, run = plan.geometry, tile_width(panel)
-    taps_h = (g.kernel_h - phase % g.stride_h - 1) // g.stride_h + 1
-    horizontal = matrix(1, kind[M_H], G) + j * ORDER
-    apply_matrix(plan.tables, horizontal, 1, taps_h, middle, start, count * run, run, panel, at, 0, run, count)
+def taps_across(plan: Plan, phase: int) -> int:
+    """Taps of a phase of the filter in a row."""
+    g = plan.geometry
+    return (g.kernel_h - phase % g.stride_h - 1) // g.stride_h + 1

@@ -6,9 +6,10 @@ import numba
 import numpy as np
 import pytest
 
-from kernels.cpu import microkernel, packing_tile
+from kernels.cpu import microkernel, packing_tile, winograd_tile
 from kernels.cpu.microkernel import SHORT_ROWS, TILE_BYTES, TILE_ROWS
 from kernels.cpu.target import TARGET
+from kernels.cpu.winograd_tile import MOST_TAPS
 
 START, GAP = 5, 3
 
@@ -107,3 +108,37 @@ def test_multiply_and_pack(dtype: np.dtype, k: int, gap: int):
     rows = b[START : START + k * (width + gap)].reshape(k, width + gap)[:, :width]
     np.testing.assert_array_equal(panel[START : START + k * width].reshape(k, width), rows)
     assert np.isfinite(panel).sum() == k * width
+
+
+@numba.njit
+def multiply_and_transform(taps, factors, source, stride, panel, segments, length, a, rows, between, c, add):
+    at = START
+    winograd_tile.multiply_and_transform(
+        taps, factors, at, source, at, stride, panel, at, segments, length, a, at, rows, between, c, at, add
+    )
+
+
+@pytest.mark.parametrize("taps", range(1, MOST_TAPS + 1))
+@pytest.mark.parametrize("segments", [0, 1, 3])
+@pytest.mark.parametrize("length", [1, 2, 16])
+def test_multiply_and_transform(dtype: np.dtype, taps: int, segments: int, length: int):
+    """The panel is the taps' sum, and nothing around it is touched; the tile is its product with rows in segments."""
+    k, width, between = segments * length, width_of(dtype), length + GAP
+    factors, source = lines(1, taps, taps, dtype), lines(taps, k * width, k * width + GAP, dtype)
+    image = lines(1, segments * between + TILE_ROWS, segments * between + TILE_ROWS, dtype)
+    rows, panel = np.random.default_rng(0).permutation(TILE_ROWS), lines(1, 0, k * width, dtype)
+    weights, layers = factors[START:][:taps], source[START : START + taps * (k * width + GAP)].reshape(taps, -1)
+    expected = weights @ layers[:, : k * width]
+    _, multiply_rows = microkernel.rows_product(TILE_ROWS)
+
+    for add in (False, True):
+        c = lines(TILE_ROWS, width if add else 0, width, dtype)
+        product = c.copy()
+        multiply_and_transform(
+            taps, factors, source, k * width + GAP, panel, segments, length, image, rows, between, c, add
+        )
+        multiply_rows(segments, length, image, START, rows, 0, between, expected, 0, product, START, width, add)
+        np.testing.assert_array_equal(c, product)
+        np.testing.assert_array_equal(panel[START : START + k * width], expected)
+        assert np.isfinite(panel).sum() == k * width
+        panel.fill(np.nan)

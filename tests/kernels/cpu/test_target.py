@@ -31,21 +31,32 @@ from numba import types
 from kernels.cpu.microkernel import multiply_tile
 from kernels.cpu.packing_tile import multiply_and_pack
 from kernels.cpu.target import TARGET
+from kernels.cpu.winograd_tile import MOST_TAPS, multiply_and_transform
+
+@numba.njit(fastmath={"nsz"})
+def transform(taps, factors, source, stride, panel, segments, a, rows, between, c, add):
+    multiply_and_transform(taps, factors, 0, source, 0, stride, panel, 0, segments, 16, a, 0, rows, between, c, 0, add)
 
 @numba.njit(fastmath={"nsz"})
 def pack(k, a, b, ldb, panel, c, ldc, add):
     multiply_and_pack(k, a, 0, b, 0, ldb, panel, 0, c, 0, ldc, add)
 
-codes = []
+codes, tile = [], TARGET.tile_rows * TARGET.tile_vectors
 for number in types.float32, types.float64:
     array, i = types.Array(number, 1, "C"), types.intp
     signature = types.void(i, array, i, i, array, i, i, array, i, i, types.boolean)
     multiply_tile.compile(signature)
-    codes.append(multiply_tile.inspect_asm(signature.args))
+    codes.append((tile, multiply_tile.inspect_asm(signature.args)))
     signature = types.void(i, array, array, i, array, array, i, types.boolean)
     pack.compile(signature)
-    codes.append(pack.inspect_asm(signature.args))
-print(json.dumps([TARGET.tile_rows * TARGET.tile_vectors, codes]))
+    codes.append((tile, pack.inspect_asm(signature.args)))
+    rows = types.Array(types.int64, 1, "C")
+    signature = types.void(i, array, array, i, array, i, array, rows, i, array, types.boolean)
+    transform.compile(signature)
+    code = transform.inspect_asm(signature.args)
+    if "vfmadd" in code:  # else a product needs a register more, and one accumulator is spilled
+        codes.append((tile + MOST_TAPS * TARGET.tile_vectors, code))
+print(json.dumps(codes))
 """
 
 
@@ -81,12 +92,11 @@ def test_the_loop_of_the_micro_kernel_touches_no_stack(environment: dict[str, st
     ours = {**os.environ, "PYTHONPATH": str(rerun.ROOT), "NUMBA_CACHE_DIR": str(tmp_path), **environment}
     done = subprocess.run([sys.executable, "-c", LOOPS], env=ours, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    tile, codes = json.loads(done.stdout)
-    for code in codes:
+    for step, code in json.loads(done.stdout):
         blocks = re.split(r"^\S+:.*$", code, flags=re.MULTILINE)
         products = [len(re.findall(r"vfmadd|mulp[sd]", block)) for block in blocks]
         loop = blocks[products.index(max(products))]
-        assert max(products) in (tile, 2 * tile)  # LLVM may unroll it
+        assert max(products) in (step, 2 * step)  # LLVM may unroll it
         assert [line.strip() for line in loop.splitlines() if "(%rsp" in line and "mm" in line] == []
 
 
