@@ -20,7 +20,8 @@ that keeps the very thread from running that all others wait for: a step of `dcg
 unless the environment says otherwise, they spin for about 0.2 ms, longer than the gap between two kernels, and then
 sleep.
 
-With NUMBA_DISABLE_JIT=1 both decorators return the Python function, which can be stepped through in a debugger.
+With NUMBA_DISABLE_JIT=1 kernels are Python functions, which can be stepped through in a debugger. What Python calls is
+as silent about overflow and infinity times 0 as compiled code: tiles stick out over numbers that nobody will read.
 """
 
 import functools
@@ -34,6 +35,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+import numpy as np
 from numba import types
 from numba.core import event
 from numba.core.caching import FunctionCache, IndexDataCacheFile
@@ -166,6 +168,8 @@ def parallel_kernel(function: Function | None = None, *, fastmath: frozenset[str
     if function is None:
         return functools.partial(parallel_kernel, fastmath=fastmath)
     compiled = _compiled(function, fastmath)
+    if numba.config.DISABLE_JIT:
+        compiled = np.errstate(all="ignore")(compiled)
     launch = compiled if _LAUNCH_TOGETHER else _one_at_a_time(compiled)
     return functools.wraps(function)(functools.partial(run, launch))
 
