@@ -11,6 +11,8 @@ import kernels
 from kernels import activation
 from kernels.cpu import NumbaOps, narrow
 from kernels.cpu.microkernel import TILE_BYTES, TILE_ROWS
+from kernels.cpu.ops import implicit
+from kernels.cpu.ops.scratch import THREADS
 from minigan.testing import ConvCase, batches, conv_cases, seeds
 
 CASES = {
@@ -49,6 +51,22 @@ def test_edges(ops: NumbaOps, case: ConvCase, n: int):
 def test_any_geometry(dtype: np.dtype, case: ConvCase, o: int, n: int, seed: int):
     most = TILE_BYTES // dtype.itemsize // 2
     check(poisoned(dtype), case._replace(in_channels=1 + seed % most, out_channels=o), n, seed)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_scratch_is_as_large_as_what_is_written(ops: NumbaOps, case: ConvCase, monkeypatch: pytest.MonkeyPatch):
+    """Poison cannot tell: what a thread writes behind its columns would be its planes, or another thread's columns."""
+    made, guard = [], 512
+
+    def for_each_thread(ops: NumbaOps, count: int, dtype: np.typing.DTypeLike | None = None) -> np.ndarray:
+        made.append(np.full((THREADS, count + guard), 77, dtype or ops.dtype))
+        return made[-1]
+
+    monkeypatch.setattr(implicit, "for_each_thread", for_each_thread)
+    check(ops, case, 3)
+    assert made
+    for array in made:
+        np.testing.assert_array_equal(array[:, -guard:], 77)
 
 
 def test_wins_up_to_half_a_tile(dtype: np.dtype):
