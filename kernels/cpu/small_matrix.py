@@ -80,15 +80,7 @@ def _multiply(add: bool) -> Any:
                                     total = emit.multiply_add(factor, value, total)
                             emit.store(total, address)
 
-            done = builder.append_basic_block("done")
-            switch = builder.switch(inputs_, done)
-            for number in range(MOST_INPUTS + 1):
-                block = builder.append_basic_block(f"inputs{number}")
-                switch.add_case(_INT64(number), block)
-                builder.position_at_end(block)
-                product(number)
-                builder.branch(done)
-            builder.position_at_end(done)
+            emit.written_out(inputs_, range(MOST_INPUTS + 1), product)
             return context.get_dummy_value()
 
         return signature, codegen

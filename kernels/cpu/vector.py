@@ -4,6 +4,7 @@
 intrinsic has a twin in plain Python, which runs with NUMBA_DISABLE_JIT=1.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numba
@@ -83,6 +84,18 @@ class Emitter:
         )
         keep, data = _INT32(3 if write else 2), _INT32(1)
         self.builder.call(function, [self.builder.bitcast(pointer, byte_pointer), _INT32(int(write)), keep, data])
+
+    def written_out(self, count: ir.Value, counts: Iterable[int], body: Callable[[int], None]) -> None:
+        """What body(n) emits, for each n of `counts` by itself; the code runs that of `count`, or none."""
+        done = self.builder.append_basic_block("done")
+        switch = self.builder.switch(count, done)
+        for number in counts:
+            block = self.builder.append_basic_block(f"count{number}")
+            switch.add_case(_INT64(number), block)
+            self.builder.position_at_end(block)
+            body(number)
+            self.builder.branch(done)
+        self.builder.position_at_end(done)
 
     def transpose(self, rows: list[ir.Value]) -> list[ir.Value]:
         """The columns of a square of `lanes` vectors.

@@ -10,7 +10,7 @@ from .microkernel import tile_width
 from .small_matrix import add_matrix, apply_matrix
 from .vector import clear_run
 from .winograd_plan import AT, FIRST_TILE, GT, M_H, M_V, N_H, N_V, ORDER, TILES, X_AT, B, Plan
-from .winograd_transforms import distance_of, inside, matrix
+from .winograd_transforms import distance_of, inside, matrix, taps_across
 
 
 @kernel
@@ -89,7 +89,7 @@ def weight_grad_of_channel(k: int, plan: Plan, kind: Array, lines: Array, dw: Ar
     g, run = plan.geometry, tile_width(dw)
     phase, c, taps = k // g.channels, k % g.channels, (g.kernel_h - 1) // g.stride_h + 1
     a, b, line = phase // g.stride_h, phase % g.stride_h, taps * g.patch * g.filters
-    taps_v, taps_h = (g.kernel_v - a - 1) // g.stride_v + 1, (g.kernel_h - b - 1) // g.stride_h + 1
+    taps_v, taps_h = (g.kernel_v - a - 1) // g.stride_v + 1, taps_across(plan, phase)
     down, runs = g.stride_v * g.kernel_h * g.channels * g.filters, g.filters // run
     vertical, n_v = matrix(0, kind[M_V], GT), kind[N_V]
     for t in range(taps_h):

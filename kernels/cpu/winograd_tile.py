@@ -86,15 +86,7 @@ def _multiply_and_transform(
                     tile.add_outer([emit.offset(address, loop.index) for address in segment], sums)
             tile.write(add_)
 
-        done = builder.append_basic_block("done")
-        switch = builder.switch(taps_, done)
-        for count in range(1, MOST_TAPS + 1):
-            block = builder.append_basic_block(f"taps{count}")
-            switch.add_case(_INT64(count), block)
-            builder.position_at_end(block)
-            product(count)
-            builder.branch(done)
-        builder.position_at_end(done)
+        emit.written_out(taps_, range(1, MOST_TAPS + 1), product)
         return context.get_dummy_value()
 
     return signature, codegen

@@ -9,7 +9,7 @@ import pytest
 from kernels.cpu import microkernel, packing_tile, winograd_tile
 from kernels.cpu.microkernel import SHORT_ROWS, TILE_BYTES, TILE_ROWS
 from kernels.cpu.target import TARGET
-from kernels.cpu.winograd_tile import MOST_TAPS
+from kernels.cpu.winograd_plan import MOST_TAPS
 
 START, GAP = 5, 3
 

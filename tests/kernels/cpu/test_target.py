@@ -31,7 +31,8 @@ from numba import types
 from kernels.cpu.microkernel import multiply_tile
 from kernels.cpu.packing_tile import multiply_and_pack
 from kernels.cpu.target import TARGET
-from kernels.cpu.winograd_tile import MOST_TAPS, multiply_and_transform
+from kernels.cpu.winograd_plan import MOST_TAPS
+from kernels.cpu.winograd_tile import multiply_and_transform
 
 @numba.njit(fastmath={"nsz"})
 def transform(taps, factors, source, stride, panel, segments, a, rows, between, c, add):
