@@ -181,15 +181,20 @@ def test_the_encoder_deceives_in_a_direction_of_its_own() -> None:
 
 
 def test_an_adversarial_autoencoder_holds_its_codes_to_the_prior() -> None:
-    """Mean 0 and standard deviation 1 of all numbers, as far as 500 steps bring them; the single ones still sway."""
-    config = TrainConfig("aae", width=0.1, batch_size=32, latent_dim=8, lr=1e-3, backend="numpy")
-    data, of = load("mnist5k"), Trainer(config)
-    run = Batches(data, 32, seed=0)
-    for step in range(500):
+    """Mean 0 and standard deviation 1 of all codes of the second half of a run.
+
+    They sway around the prior, at any one step up to a standard deviation away: how far depends on the rounding of
+    the CPU's matrix products.
+    """
+    config = TrainConfig("aae", width=0.1, batch_size=32, latent_dim=8, lr=3e-4, backend="numpy")
+    data, of, codes = load("mnist5k"), Trainer(config), []
+    run, images = Batches(data, 32, seed=0), data.batch(np.arange(0, 5000, 10))[0]
+    for step in range(800):
         of.step(*run.at(step))
-    codes = of.encode(data.batch(np.arange(0, 5000, 10))[0])
-    assert abs(codes.mean()) < 0.5
-    assert 0.6 < codes.std() < 1.6
+        if step >= 400 and step % 50 == 49:
+            codes.append(of.encode(images).copy())
+    assert abs(np.mean(codes)) < 0.4
+    assert 0.7 < np.std(codes) < 1.5
 
 
 def moved(preset: str, player: str, **settings: Any) -> np.ndarray:

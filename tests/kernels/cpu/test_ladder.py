@@ -27,7 +27,8 @@ EXACT_CONV2D = [name for name in CONV2D if name != "winograd"]
 LARGEST = 1024 if not numba.config.DISABLE_JIT else 64
 
 CASE = ConvCase((7, 6), (3, 2), (2, 1), (1, 0, 0, 2), 3, 5)
-THREE_BY_THREE = ((2, 6, 5, 32), (3, 3, 32, 16), (1, 1), (1, 1, 1, 1))
+VECTORS = TILE_BYTES // 4  # numbers in the vectors of a tile's row, which Winograd's channels are whole multiples of
+THREE_BY_THREE = ((2, 6, 5, 2 * VECTORS), (3, 3, 2 * VECTORS, VECTORS), (1, 1), (1, 1, 1, 1))
 
 
 def whole(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -89,9 +90,9 @@ def test_winograd_convolves_where_it_applies(dtype: np.dtype):
     """Not exactly: its transforms hold thirds."""
     x_shape, w_shape, *geometry = THREE_BY_THREE
     rng = np.random.default_rng(0)
-    x, w, y = whole(rng, *x_shape), whole(rng, *w_shape), np.full((2, 6, 5, 16), np.nan, dtype)
+    x, w, y = whole(rng, *x_shape), whole(rng, *w_shape), np.full((2, 6, 5, VECTORS), np.nan, dtype)
     CONV2D["winograd"].run(x.astype(dtype), w.astype(dtype), *geometry, y)
-    expected = np.empty((2, 6, 5, 16))
+    expected = np.empty(y.shape)
     conv.naive(NumbaOps(np.float64), x.astype(np.float64), w.astype(np.float64), *geometry, expected)
     np.testing.assert_allclose(y, expected, rtol=0, atol=100 * np.finfo(dtype).eps * np.abs(expected).max())
 

@@ -47,7 +47,7 @@ def watch(steps: int, **settings: Any) -> tuple[list[tuple[int, str]], list[dict
         ("strong-discriminator", 300, RING | {"loss": "hinge", "lr_g": 1e-6, "lr_d": 5e-3}),
         ("strong-discriminator", 300, RING | {"loss": "least-squares", "lr_g": 1e-6, "lr_d": 5e-3}),
         ("weak-discriminator", 400, RING | {"loss": "relativistic-average", "lr_d": 1e-7}),
-        ("weak-discriminator", 460, CODES),
+        ("weak-discriminator", 460, CODES | {"lr_d": 1e-4}),
         ("strong-discriminator", 320, CODES | {"latent_dim": 64, "lr_g": 1e-6, "lr_d": 2e-3}),
     ],
 )
