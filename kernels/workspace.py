@@ -44,6 +44,13 @@ def aligned_bytes(size: int) -> Array:
     return raw[start : start + size]
 
 
+def aligned_copy(array: Array) -> Array:
+    """The same numbers in host memory as a step has them, aligned: NumPy's own begins at any multiple of 16 bytes."""
+    copy = aligned_bytes(array.nbytes).view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
 class Workspace:
     """A bump allocator over a few large chunks of bytes.
 

@@ -10,6 +10,7 @@ import kernels
 from kernels.cpu.ladder import CONV2D, MATMUL, NotApplicableError, Rung
 from kernels.geometry import output_size, resolve_padding
 from kernels.types import Array
+from kernels.workspace import aligned_copy
 
 from .case import Case, Contender
 
@@ -32,7 +33,7 @@ def matmul_cases(quick: bool) -> Iterator[Case]:
 
 def _matmul_contenders(n: int, flops: int) -> list[Contender]:
     a, b = _random((n, n), 0), _random((n, n), 1)
-    y = np.empty((n, n), np.float32)
+    y = aligned_copy(a)
     return [_contender("blas", partial(np.matmul, a, b, out=y), y), *_rungs(MATMUL, flops, a, b, y)]
 
 
@@ -51,7 +52,7 @@ def conv_cases(quick: bool) -> Iterator[Case]:
 def _conv_contenders(
     x_shape: Sequence[int], w_shape: Sequence[int], y_shape: Sequence[int], pads: tuple[int, int, int, int], flops: int
 ) -> list[Contender]:
-    x, w, y = _random(x_shape, 0), _random(w_shape, 1), np.empty(y_shape, np.float32)
+    x, w, y = (_random(shape, seed) for seed, shape in enumerate((x_shape, w_shape, y_shape)))
     ops = kernels.get_ops("numpy")
 
     def on_blas() -> None:
@@ -87,4 +88,4 @@ def _contender(name: str, run: Callable[[], object], y: Array) -> Contender:
 
 
 def _random(shape: Sequence[int], seed: int) -> Array:
-    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+    return aligned_copy(np.random.default_rng(seed).standard_normal(shape, np.float32))

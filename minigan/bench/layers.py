@@ -9,6 +9,7 @@ import numpy as np
 import kernels
 from kernels import Ops
 from kernels.types import Array, Shape
+from kernels.workspace import aligned_copy
 
 from ..layer import Layer, Sequential
 from ..layers.linear import LinearLayer
@@ -86,7 +87,7 @@ def shape_text(in_shape: Shape, out_shape: Shape) -> str:
 
 def _contenders(layer: LinearLayer, shapes: tuple[Shape, Shape, Shape], product: str) -> list[Contender]:
     random = np.random.default_rng(0)
-    x, w, dz = (random.standard_normal(shape, np.float32) for shape in shapes)
+    x, w, dz = (aligned_copy(random.standard_normal(shape, np.float32)) for shape in shapes)  # as PyTorch's own are
     backends = [_ours(backend, layer, x, w, dz, product) for backend in peers.backends()]
     if "torch" not in peers.installed():
         return backends
@@ -108,7 +109,7 @@ def product_of(layer: LinearLayer, ops: Ops, product: str, x: Array, w: Array, d
 
 def _ours(backend: str, layer: LinearLayer, x: Array, w: Array, dz: Array, product: str) -> Contender:
     ops = kernels.get_ops(backend)
-    dw = np.zeros_like(w)
+    dw = aligned_copy(np.zeros_like(w))
 
     def run() -> Array:
         return product_of(layer, ops, product, x, w, dz, dw)
