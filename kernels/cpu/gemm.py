@@ -36,6 +36,9 @@ written twice as often: 2 to 5 % slower (measured on Zen 3)."""
 GROUP_BYTES = 1 << 15
 """Panels of B are packed a few at a time where they are short: then rows of y are written in longer runs."""
 
+PACKED_PER_ITEM = 1 << 13
+"""Numbers of A that a work item packs at least: less is not worth a thread's waking up."""
+
 FEW_ITEMS = 16
 ROWS_PER_ITEM = 16 * TILE_ROWS
 """With fewer than FEW_ITEMS groups of panels the rows of y are split too, in items of at least ROWS_PER_ITEM."""
@@ -99,14 +102,16 @@ class Product(NamedTuple):
 
 
 @kernel
-def pack_a(panel: int, p: Product, a: Array, k0: int, depth: int, panels: Array) -> None:
-    """Pack A panel number `panel` of the block [k0, k0 + depth)."""
-    row, rows = rows_of_panel(panel, p.m)
-    at = panel * (TILE_ROWS * depth + PANEL_PAD)
-    if p.trans_a:
-        pack_row_columns(a, k0 * p.lda + row, p.lda, rows, depth, panels, at)
-    else:
-        pack_rows(a, row * p.lda + k0, p.lda, rows, depth, panels, at)
+def pack_a(item: int, p: Product, count: int, a: Array, k0: int, depth: int, panels: Array) -> None:
+    """Pack A panels item*count and following of the block [k0, k0 + depth)."""
+    whole, short = _panels_of(p.m)
+    for panel in range(item * count, min((item + 1) * count, whole + short)):
+        row, rows = rows_of_panel(panel, p.m)
+        at = panel * (TILE_ROWS * depth + PANEL_PAD)
+        if p.trans_a:
+            pack_row_columns(a, k0 * p.lda + row, p.lda, rows, depth, panels, at)
+        else:
+            pack_rows(a, row * p.lda + k0, p.lda, rows, depth, panels, at)
 
 
 @kernel
@@ -202,5 +207,6 @@ def matmul(
     row_blocks = 1 if columns >= FEW_ITEMS else max(1, min(p.m // ROWS_PER_ITEM, FEW_ITEMS // max(columns, 1)))
     for k0 in range(0, max(p.k, 1), block):
         depth = min(block, p.k - k0)
-        fork(pack_a, whole + short, (p, a, k0, depth, panels))
+        each = max(PACKED_PER_ITEM // (TILE_ROWS * max(depth, 1)), 1)
+        fork(pack_a, (whole + short + each - 1) // each, (p, each, a, k0, depth, panels))
         fork(multiply_item, columns * row_blocks, (p, group, row_blocks, panels, b, k0, depth, buffers, bias, y))

@@ -56,26 +56,31 @@ def tile_width(array: Array) -> int:
 
 
 class Tile:
-    """A micro-tile in registers: V accumulators for each of its rows, given by the address that it goes to."""
+    """A micro-tile in registers: `vectors` accumulators for each of its rows, given by the address that it goes to."""
 
-    def __init__(self, emit: Emitter, rows: list[ir.Value]) -> None:
-        self.emit, self.rows = emit, rows
+    def __init__(self, emit: Emitter, rows: list[ir.Value], vectors: int = TILE_VECTORS) -> None:
+        self.emit, self.rows, self.vectors = emit, rows, vectors
+        # Several steps load their rows of B before the first is used: they must fit beside the tile.
+        spare = TARGET.registers - 3 - len(rows) * vectors
+        self.steps_at_once = max(1, min(4, spare) // vectors)
         # Stack slots that nobody takes the address of: LLVM turns them into registers.
-        self.slots = [[cgutils.alloca_once(emit.builder, emit.vector) for _ in range(TILE_VECTORS)] for _ in rows]
+        self.slots = [[cgutils.alloca_once(emit.builder, emit.vector) for _ in range(vectors)] for _ in rows]
         for slots in self.slots:
             for slot in slots:
                 emit.builder.store(emit.constant(0), slot)
 
     @classmethod
-    def of_matrix(cls, emit: Emitter, c: ir.Value, row_stride: ir.Value, rows: int) -> "Tile":
+    def of_matrix(
+        cls, emit: Emitter, c: ir.Value, row_stride: ir.Value, rows: int, vectors: int = TILE_VECTORS
+    ) -> "Tile":
         """A tile of C, whose rows are asked for."""
-        tile = cls(emit, [emit.offset(c, emit.builder.mul(row_stride, _INT64(i))) for i in range(rows)])
+        tile = cls(emit, [emit.offset(c, emit.builder.mul(row_stride, _INT64(i))) for i in range(rows)], vectors)
         tile.ask_for(tile.rows)
         return tile
 
     def ask_for(self, rows: list[ir.Value]) -> None:
         """Prefetch what a tile of these rows will write."""
-        last = TILE_VECTORS * self.emit.lanes - 1
+        last = self.vectors * self.emit.lanes - 1
         for row in rows:
             self.emit.prefetch(row, write=True)
             self.emit.prefetch(self.emit.offset(row, last), write=True)
@@ -83,7 +88,7 @@ class Tile:
     def rank_one(self, a: list[ir.Value], b: ir.Value, copy: ir.Value | None = None) -> None:
         """Add the product of R numbers of A, given by address, and W contiguous numbers of B, and copy these."""
         emit = self.emit
-        row_of_b = [emit.load(emit.offset(b, v * emit.lanes)) for v in range(TILE_VECTORS)]
+        row_of_b = [emit.load(emit.offset(b, v * emit.lanes)) for v in range(self.vectors)]
         for v, vector in enumerate(row_of_b if copy is not None else []):
             emit.store(vector, emit.offset(copy, v * emit.lanes))
         self.add_outer(a, row_of_b)
@@ -112,8 +117,8 @@ class Tile:
                 self.emit.store(combine(self.emit.builder.load(slot), address), address)
 
 
-def panels_product(tile_rows: int) -> tuple[Any, Callable[..., None]]:
-    """Make `multiply_panels` for micro-tiles of that many rows, and its twin."""
+def panels_product(tile_rows: int, vectors: int = TILE_VECTORS) -> tuple[Any, Callable[..., None]]:
+    """Make `multiply_panels` for micro-tiles of that many rows and vectors a row, and its twin."""
 
     @intrinsic
     def multiply_panels(
@@ -140,12 +145,15 @@ def panels_product(tile_rows: int) -> tuple[Any, Callable[..., None]]:
         def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
             k_, a_, a_start_, lda_, b_, b_start_, ldb_, c_, c_start_, ldc_, add_ = arguments
             emit = Emitter(context, builder, a.dtype)
-            tile = Tile.of_matrix(emit, emit.pointer(c, c_, c_start_), ldc_, tile_rows)
+            tile = Tile.of_matrix(emit, emit.pointer(c, c_, c_start_), ldc_, tile_rows, vectors)
             panel_a, panel_b = emit.pointer(a, a_, a_start_), emit.pointer(b, b_, b_start_)
-            with cgutils.for_range(builder, k_) as loop:
-                step_a = emit.offset(panel_a, builder.mul(loop.index, lda_))
-                step_b = emit.offset(panel_b, builder.mul(loop.index, ldb_))
+
+            def step(index: ir.Value) -> None:
+                step_a = emit.offset(panel_a, builder.mul(index, lda_))
+                step_b = emit.offset(panel_b, builder.mul(index, ldb_))
                 tile.rank_one([emit.offset(step_a, i) for i in range(tile_rows)], step_b)
+
+            emit.steps(k_, tile.steps_at_once, step)
             tile.write(add_)
             return context.get_dummy_value()
 
@@ -164,13 +172,13 @@ def panels_product(tile_rows: int) -> tuple[Any, Callable[..., None]]:
         ldc: int,
         add: bool,
     ) -> None:
-        write_twin(tile_twin(k, tile_rows, a, a_start, lda, b, b_start, ldb), c, c_start, ldc, add)
+        write_twin(tile_twin(k, tile_rows, vectors, a, a_start, lda, b, b_start, ldb), c, c_start, ldc, add)
 
     return multiply_panels, twin
 
 
-def rows_product(tile_rows: int) -> tuple[Any, Callable[..., None]]:
-    """Make `multiply_rows` for micro-tiles of that many rows, and its twin."""
+def rows_product(tile_rows: int, vectors: int = TILE_VECTORS) -> tuple[Any, Callable[..., None]]:
+    """Make `multiply_rows` for micro-tiles of that many rows and vectors a row, and its twin."""
 
     @intrinsic
     def multiply_rows(
@@ -201,7 +209,7 @@ def rows_product(tile_rows: int) -> tuple[Any, Callable[..., None]]:
         def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
             segments_, length_, a_, a_start_, rows_, first_, stride_, b_, b_start_, c_, c_start_, ldc_, add_ = arguments
             emit = Emitter(context, builder, a.dtype)
-            tile = Tile.of_matrix(emit, emit.pointer(c, c_, c_start_), ldc_, tile_rows)
+            tile = Tile.of_matrix(emit, emit.pointer(c, c_, c_start_), ldc_, tile_rows, vectors)
             image, panel_b = emit.pointer(a, a_, a_start_), emit.pointer(b, b_, b_start_)
             table = emit.pointer(rows, rows_, first_)
             row = [emit.offset(image, builder.load(emit.offset(table, i))) for i in range(tile_rows)]
@@ -210,20 +218,27 @@ def rows_product(tile_rows: int) -> tuple[Any, Callable[..., None]]:
                 along = builder.mul(outer.index, stride_)
                 segment = [emit.offset(address, along) for address in row]
                 segment_b = emit.offset(panel_b, builder.mul(builder.mul(outer.index, length_), _INT64(width)))
-                with cgutils.for_range(builder, length_) as loop:
-                    step_b = emit.offset(segment_b, builder.mul(loop.index, _INT64(width)))
-                    tile.rank_one([emit.offset(address, loop.index) for address in segment], step_b)
+
+                def step(index: ir.Value) -> None:
+                    step_b = emit.offset(segment_b, builder.mul(index, _INT64(width)))
+                    tile.rank_one([emit.offset(address, index) for address in segment], step_b)
+
+                emit.steps(length_, tile.steps_at_once, step)
             tile.write(add_)
             return context.get_dummy_value()
 
         return signature, codegen
 
-    return multiply_rows, partial(rows_twin, tile_rows)
+    return multiply_rows, partial(rows_twin, tile_rows, vectors)
 
+
+THIN_ROWS = 12
+"""Rows of a thin micro-tile, of one vector each, for few columns: a wide one would compute 16 or 32 for 8."""
 
 _DEBUGGING = int(numba.config.DISABLE_JIT)
 multiply_panels, multiply_short_panels = (panels_product(rows)[_DEBUGGING] for rows in (TILE_ROWS, SHORT_ROWS))
 multiply_rows, multiply_short_rows = (rows_product(rows)[_DEBUGGING] for rows in (TILE_ROWS, SHORT_ROWS))
+multiply_thin_rows = rows_product(THIN_ROWS, vectors=1)[_DEBUGGING]
 
 
 @kernel

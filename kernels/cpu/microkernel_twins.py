@@ -6,9 +6,11 @@ from ..types import Array
 from .target import TARGET
 
 
-def tile_twin(k: int, tile_rows: int, a: Array, a_start: int, lda: int, b: Array, b_start: int, ldb: int) -> Array:
-    """A (k, R)^T B (k, W), for the twins."""
-    width = TARGET.tile_bytes // b.itemsize
+def tile_twin(
+    k: int, tile_rows: int, vectors: int, a: Array, a_start: int, lda: int, b: Array, b_start: int, ldb: int
+) -> Array:
+    """A (k, R)^T B (k, that many vectors), for the twins."""
+    width = vectors * TARGET.vector_bytes // b.itemsize
     tile = np.zeros((tile_rows, width), b.dtype)
     for p in range(k):
         column_a, row_b = a[a_start + p * lda :][:tile_rows], b[b_start + p * ldb :][:width]
@@ -18,6 +20,7 @@ def tile_twin(k: int, tile_rows: int, a: Array, a_start: int, lda: int, b: Array
 
 def rows_twin(
     tile_rows: int,
+    vectors: int,
     segments: int,
     length: int,
     a: Array,
@@ -32,11 +35,12 @@ def rows_twin(
     ldc: int,
     add: bool,
 ) -> None:
-    """`multiply_rows` for tiles of that many rows, in plain Python."""
-    width = TARGET.tile_bytes // c.itemsize
+    """`multiply_rows` for tiles of that many rows and vectors a row, in plain Python."""
+    panel_width, width = TARGET.tile_bytes // c.itemsize, vectors * TARGET.vector_bytes // c.itemsize
     tile = np.zeros((tile_rows, width), c.dtype)
     for s in range(segments):
-        panel_b = b[b_start + s * length * width :][: length * width].reshape(length, width)
+        segment_b = b[b_start + s * length * panel_width :][: length * panel_width]
+        panel_b = segment_b.reshape(length, panel_width)[:, :width]
         for i in range(tile_rows):
             start = a_start + rows[first_row + i] + s * segment_stride
             tile[i] += a[start : start + length] @ panel_b

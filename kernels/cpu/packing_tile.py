@@ -16,7 +16,6 @@ from typing import Any
 import numba
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..types import Array
@@ -57,14 +56,17 @@ def _multiply_and_pack(
         tile = Tile.of_matrix(emit, emit.pointer(c, c_, c_start_), ldc_, TILE_ROWS)
         panel_a, rows_b = emit.pointer(a, a_, a_start_), emit.pointer(b, b_, b_start_)
         panel_b, width = emit.pointer(panel, panel_, at_), TILE_VECTORS * emit.lanes
-        with cgutils.for_range(builder, k_) as loop:
-            step_a = emit.offset(panel_a, builder.mul(loop.index, _INT64(TILE_ROWS)))
-            step_b = emit.offset(rows_b, builder.mul(loop.index, ldb_))
-            copy = emit.offset(panel_b, builder.mul(loop.index, _INT64(width)))
+
+        def step(index: ir.Value) -> None:
+            step_a = emit.offset(panel_a, builder.mul(index, _INT64(TILE_ROWS)))
+            step_b = emit.offset(rows_b, builder.mul(index, ldb_))
+            copy = emit.offset(panel_b, builder.mul(index, _INT64(width)))
             ahead = emit.offset(step_b, builder.mul(ldb_, _INT64(ROWS_AHEAD)))
             for first in range(0, width, CACHE_LINE // emit.size):
                 emit.prefetch(emit.offset(ahead, first), write=False)
             tile.rank_one([emit.offset(step_a, i) for i in range(TILE_ROWS)], step_b, copy)
+
+        emit.steps(k_, tile.steps_at_once, step)
         tile.write(add_)
         return context.get_dummy_value()
 
@@ -88,7 +90,8 @@ def _multiply_and_pack_twin(
     width = TILE_BYTES // c.itemsize
     for p in range(k):
         panel[at + p * width :][:width] = b[b_start + p * ldb :][:width]
-    write_twin(tile_twin(k, TILE_ROWS, a, a_start, TILE_ROWS, panel, at, width), c, c_start, ldc, add)
+    tile = tile_twin(k, TILE_ROWS, TILE_VECTORS, a, a_start, TILE_ROWS, panel, at, width)
+    write_twin(tile, c, c_start, ldc, add)
 
 
 multiply_and_pack = _multiply_and_pack_twin if numba.config.DISABLE_JIT else _multiply_and_pack

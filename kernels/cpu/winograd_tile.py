@@ -116,7 +116,8 @@ def _multiply_and_transform_twin(
     panel[at : at + size] = 0
     for t in range(taps):
         panel[at : at + size] += factors[f_start + t] * source[s_start + t * tap_stride :][:size]
-    rows_twin(TILE_ROWS, segments, length, a, a_start, rows, 0, segment_stride, panel, at, c, c_start, width, add)
+    tile = TILE_ROWS, TILE_VECTORS
+    rows_twin(*tile, segments, length, a, a_start, rows, 0, segment_stride, panel, at, c, c_start, width, add)
 
 
 multiply_and_transform = _multiply_and_transform_twin if numba.config.DISABLE_JIT else _multiply_and_transform

@@ -12,7 +12,7 @@ _NOTHING = {kind: np.empty(0, kind) for kind in map(np.dtype, (np.float32, np.fl
 
 def flat(a: Array) -> Array:
     """a as one row, without a copy."""
-    return a.reshape(-1)
+    return a.ravel()
 
 
 def flat_or_none(a: Array | None, like: Array) -> Array:

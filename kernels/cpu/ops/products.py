@@ -10,13 +10,13 @@ from ...choice import Choice
 from ...contract.products import ProductOps
 from ...geometry import as_tuples
 from ...types import Array, Pads, Pair, Shape
-from .. import elementwise, gemm, gemv, kn2row, winograd_plan
+from .. import elementwise, gemm, gemv, kn2row, thin, winograd_plan
 from ..activations import encode
 from ..calls import recording
 from ..epilogue import fused, fuses
 from ..ladder.conv import FORWARD
 from ..ladder.matmul import PRODUCTS
-from ..microkernel import TILE_BYTES
+from ..microkernel import THIN_ROWS, TILE_BYTES
 from . import implicit, rungs
 from .flat import flat, flat_or_none
 from .kn2row import Kn2row
@@ -86,12 +86,18 @@ class NumbaProducts(ProductOps):
         slope = fused(act)
         if n == 1:
             gemv.matvec(flat(a), m, k, trans_a, flat(b), flat_or_none(bias, y), slope, accumulate, flat(y))
-        else:
-            product = m, n, k, a.shape[1], b.shape[1], trans_a, trans_b, accumulate, slope
-            panels, buffer = gemm.scratch_sizes(m, k, self.dtype)
-            with self.scratch():
-                scratch = self.empty((panels,)), for_each_thread(self, buffer)
-                gemm.matmul(*product, flat(a), flat(b), flat_or_none(bias, y), flat(y), *scratch)
+            self._unfused(act, y)
+            return
+        operands = flat(a), flat(b), flat_or_none(bias, y), flat(y)
+        with self.scratch():
+            if thin.wins(n, trans_a, self.dtype):
+                buffers = for_each_thread(self, thin.scratch_size(n, k, self.dtype))
+                tables = for_each_thread(self, THIN_ROWS, np.int64)
+                thin.matmul(m, n, k, b.shape[1], trans_b, accumulate, slope, *operands, buffers, tables)
+            else:
+                product = m, n, k, a.shape[1], b.shape[1], trans_a, trans_b, accumulate, slope
+                panels, buffer = gemm.scratch_sizes(m, k, self.dtype)
+                gemm.matmul(*product, *operands, self.empty((panels,)), for_each_thread(self, buffer))
         self._unfused(act, y)
 
     def _conv2d(

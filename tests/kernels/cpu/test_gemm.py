@@ -16,10 +16,10 @@ from kernels.cpu.microkernel import SHORT_ROWS, TILE_BYTES, TILE_ROWS
 COLUMNS = TILE_BYTES // 4
 SIZES = {
     "m": (0, 1, 2, TILE_ROWS - 1, TILE_ROWS, TILE_ROWS + 1, 3 * TILE_ROWS - 1, 37),
-    "n": (0, 1, 5, COLUMNS // 2, COLUMNS - 1, COLUMNS, COLUMNS + 1, 2 * COLUMNS + 3),
+    "n": (0, 1, 5, COLUMNS - 1, COLUMNS, COLUMNS + 1, 2 * COLUMNS + 1, 3 * COLUMNS - 1, 3 * COLUMNS),
     "k": (0, 1, 2, 7, 8, 9, 17, gemm.KC - 1, gemm.KC, gemm.KC + 1, 2 * gemm.KC + 1),
 }
-TYPICAL = {"m": TILE_ROWS + 1, "n": COLUMNS + 3, "k": 19}
+TYPICAL = {"m": TILE_ROWS + 1, "n": 2 * COLUMNS + 3, "k": 19}
 
 
 @pytest.fixture
@@ -62,15 +62,15 @@ def test_every_pair_of_edges(ops: NumbaOps, one: str, other: str, trans_a: bool,
 
 
 @pytest.mark.parametrize(("trans_a", "trans_b"), OPTIONS)
-def test_tall_and_narrow_which_splits_the_rows_too(ops: NumbaOps, trans_a: bool, trans_b: bool):
+def test_tall_which_splits_the_rows_too(ops: NumbaOps, trans_a: bool, trans_b: bool):
     for blocks in (1, 2, 3):
-        check(ops, blocks * gemm.ROWS_PER_ITEM + 1, 3, 11, trans_a, trans_b)
+        check(ops, blocks * gemm.ROWS_PER_ITEM + 1, 2 * COLUMNS + 3, 11, trans_a, trans_b)
 
 
 @pytest.mark.parametrize(("trans_a", "trans_b"), OPTIONS)
 def test_batches_that_short_tiles_complete(ops: NumbaOps, trans_a: bool, trans_b: bool):
     for m in (SHORT_ROWS, 2 * SHORT_ROWS, TILE_ROWS + SHORT_ROWS, 2 * TILE_ROWS + 2 * SHORT_ROWS, 64, 128):
-        for n in (COLUMNS, COLUMNS + 3):
+        for n in (3 * COLUMNS, 2 * COLUMNS + 3):
             check(ops, m, n, 21, trans_a, trans_b)
 
 
@@ -91,15 +91,17 @@ def _rows(panel: int, m: int) -> range:
 @pytest.mark.parametrize("trans_b", [False, True])
 def test_a_single_column(ops: NumbaOps, trans_b: bool):
     """A matrix times a vector, at the edges of its own blocks."""
-    for size in (gemv.ROWS - 1, gemv.ROWS, gemv.ROWS + 1, gemv.COLUMNS - 1, gemv.COLUMNS, 2 * gemv.COLUMNS + 1):
-        check(ops, size, 1, 19, trans_a=False, trans_b=trans_b)
-        check(ops, size, 1, 19, trans_a=True, trans_b=trans_b)
+    item = gemv.NUMBERS_PER_ITEM // 90
+    for size in (1, 2, 3, item - 1, item, item + 1, gemv.COLUMNS - 1, gemv.COLUMNS, 2 * gemv.COLUMNS + 1):
+        for k in (0, 1, 3, 4, 90):
+            check(ops, size, 1, k, trans_a=False, trans_b=trans_b)
+            check(ops, size, 1, k, trans_a=True, trans_b=trans_b)
 
 
 @pytest.mark.parametrize("name", [None, *(name for name, formula in FORMULAS.items() if formula.keeps == "y")])
 def test_every_activation_behind_several_blocks_of_the_sum(ops: NumbaOps, name: str | None):
-    numbers, act = Integers(ops.dtype, seed=1), activation(name)
-    a, b, bias = numbers(TILE_ROWS + 2, 2 * gemm.KC + 5), numbers(2 * gemm.KC + 5, COLUMNS + 1), numbers(COLUMNS + 1)
+    numbers, act, k, n = Integers(ops.dtype, seed=1), activation(name), 2 * gemm.KC + 5, 2 * COLUMNS + 1
+    a, b, bias = numbers(TILE_ROWS + 2, k), numbers(k, n), numbers(n)
     a /= 64
     z = a @ b + bias
     expected = z if act is None else act.f(z)
@@ -109,11 +111,11 @@ def test_every_activation_behind_several_blocks_of_the_sum(ops: NumbaOps, name: 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_reaches_its_row_and_column_alone(ops: NumbaOps, bad: float):
     """So nothing multiplies the zeros that fill a panel with another row's numbers."""
-    a, b = np.ones((2 * TILE_ROWS + 1, 9), ops.dtype), np.ones((9, COLUMNS + 2), ops.dtype)
+    a, b = np.ones((2 * TILE_ROWS + 1, 9), ops.dtype), np.ones((9, 2 * COLUMNS + 2), ops.dtype)
     a[TILE_ROWS, 3] = bad
-    b[4, COLUMNS] = bad
+    b[4, 2 * COLUMNS] = bad
     expected = np.full((len(a), b.shape[1]), 9, ops.dtype)
-    expected[TILE_ROWS] = expected[:, COLUMNS] = bad
+    expected[TILE_ROWS] = expected[:, 2 * COLUMNS] = bad
     assert_exact(ops.matmul(a, b), expected)
 
 

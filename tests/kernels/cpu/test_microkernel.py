@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kernels.cpu import microkernel, packing_tile, winograd_tile
-from kernels.cpu.microkernel import SHORT_ROWS, TILE_BYTES, TILE_ROWS
+from kernels.cpu.microkernel import SHORT_ROWS, THIN_ROWS, TILE_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.cpu.target import TARGET
 from kernels.cpu.winograd_plan import MOST_TAPS
 
@@ -27,10 +27,15 @@ def lines(count: int, length: int, stride: int, dtype: np.dtype) -> np.ndarray:
 
 
 def assert_same(
-    own: Callable[..., None], twin: Callable[..., None], *before: object, dtype: np.dtype, rows: int
+    own: Callable[..., None],
+    twin: Callable[..., None],
+    *before: object,
+    dtype: np.dtype,
+    rows: int,
+    vectors: int = TILE_VECTORS,
 ) -> None:
     """Both on the same C, overwritten (where it is NaN) and added to; what lies around the tile stays NaN."""
-    width = width_of(dtype)
+    width = vectors * TARGET.vector_bytes // dtype.itemsize
     for ldc in (width, width + GAP):
         for add in (False, True):
             c = lines(rows, width if add else 0, ldc, dtype)
@@ -72,19 +77,32 @@ def multiply_short_rows(segments, length, a, a_start, rows, first, stride, b, b_
     microkernel.multiply_short_rows(segments, length, a, a_start, rows, first, stride, b, b_start, c, c_start, ldc, add)
 
 
+@numba.njit
+def multiply_thin_rows(segments, length, a, a_start, rows, first, stride, b, b_start, c, c_start, ldc, add):
+    microkernel.multiply_thin_rows(segments, length, a, a_start, rows, first, stride, b, b_start, c, c_start, ldc, add)
+
+
 @pytest.mark.parametrize("segments", [0, 1, 3])
-@pytest.mark.parametrize("length", [0, 1, 2, 5, 16])
-@pytest.mark.parametrize(("rows", "own"), [(TILE_ROWS, multiply_rows), (SHORT_ROWS, multiply_short_rows)])
-def test_multiply_rows(dtype: np.dtype, segments: int, length: int, rows: int, own: Callable[..., None]):
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 4, 5, 7, 16])
+@pytest.mark.parametrize(
+    ("rows", "vectors", "own"),
+    [
+        (TILE_ROWS, TILE_VECTORS, multiply_rows),
+        (SHORT_ROWS, TILE_VECTORS, multiply_short_rows),
+        (THIN_ROWS, 1, multiply_thin_rows),
+    ],
+)
+def test_multiply_rows(dtype: np.dtype, segments: int, length: int, rows: int, vectors: int, own: Callable[..., None]):
     """Rows in any order that overlap as those of patches do; a part of a table of rows."""
     segment_stride = length + GAP
-    places = np.random.default_rng(0).permutation(2 * TILE_ROWS)
+    places = np.random.default_rng(0).permutation(2 * max(TILE_ROWS, THIN_ROWS))
     image = lines(1, segments * segment_stride + places.size, segments * segment_stride + places.size, dtype)
     table = np.concatenate([[1 << 40], places[:rows], [-(1 << 40)]])
-    b = lines(segments * length, width_of(dtype), width_of(dtype), dtype)
-    _, twin = microkernel.rows_product(rows)
+    width = vectors * TARGET.vector_bytes // dtype.itemsize  # of the panel's rows, what is read
+    b = lines(segments * length, width, width_of(dtype), dtype)
+    _, twin = microkernel.rows_product(rows, vectors)
     operands = segments, length, image, START, table, 1, segment_stride, b, START
-    assert_same(own, twin, *operands, dtype=dtype, rows=rows)
+    assert_same(own, twin, *operands, dtype=dtype, rows=rows, vectors=vectors)
 
 
 @numba.njit

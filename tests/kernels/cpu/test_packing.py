@@ -1,4 +1,4 @@
-"""Packing between NaNs: panels hold the numbers asked for and zeros for rows that are not there, and no more."""
+"""Packing between NaNs: panels hold the numbers asked for, and beside them what nobody reads."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,11 @@ def check(pack: Callable[..., None], across: bool, wide: int, count: int, k: int
     pack(source, START, stride, *counts, panel, AT)
     packed = panel[AT : AT + k * wide].reshape(k, wide)
     np.testing.assert_array_equal(packed[:, :count], block.T if across else block)
-    if count != SHORT_ROWS or wide != TILE_ROWS:  # of a short panel nothing else is read
+    if pack is packing.pack_columns:  # what follows in memory, or zeros where it ends
+        for p, beside in enumerate(packed[:, count:]):
+            at = START + p * stride
+            np.testing.assert_array_equal(beside, source[at + count : at + wide] if at + wide <= source.size else 0)
+    elif count != SHORT_ROWS or wide != TILE_ROWS:  # of a short panel nothing else is read
         np.testing.assert_array_equal(packed[:, count:], 0)
     assert np.isnan(panel[:AT]).all()
     assert np.isnan(panel[AT + k * wide + room :]).all()

@@ -28,7 +28,7 @@ LOOPS = """
 import json
 import numba
 from numba import types
-from kernels.cpu.microkernel import multiply_tile
+from kernels.cpu.microkernel import THIN_ROWS, multiply_thin_rows, multiply_tile
 from kernels.cpu.packing_tile import multiply_and_pack
 from kernels.cpu.target import TARGET
 from kernels.cpu.winograd_plan import MOST_TAPS
@@ -42,6 +42,10 @@ def transform(taps, factors, source, stride, panel, segments, a, rows, between, 
 def pack(k, a, b, ldb, panel, c, ldc, add):
     multiply_and_pack(k, a, 0, b, 0, ldb, panel, 0, c, 0, ldc, add)
 
+@numba.njit(fastmath={"nsz"})
+def thin(length, a, rows, b, c, ldc, add):
+    multiply_thin_rows(1, length, a, 0, rows, 0, 0, b, 0, c, 0, ldc, add)
+
 codes, tile = [], TARGET.tile_rows * TARGET.tile_vectors
 for number in types.float32, types.float64:
     array, i = types.Array(number, 1, "C"), types.intp
@@ -52,6 +56,9 @@ for number in types.float32, types.float64:
     pack.compile(signature)
     codes.append(([tile], pack.inspect_asm(signature.args)))
     rows = types.Array(types.int64, 1, "C")
+    signature = types.void(i, array, rows, array, array, i, types.boolean)
+    thin.compile(signature)
+    codes.append(([THIN_ROWS], thin.inspect_asm(signature.args)))
     signature = types.void(i, array, array, i, array, i, array, rows, i, array, types.boolean)
     transform.compile(signature)
     code = transform.inspect_asm(signature.args)
@@ -98,7 +105,7 @@ def test_the_loop_of_the_micro_kernel_touches_no_stack(environment: dict[str, st
         products = [len(re.findall(r"vfmadd|mulp[sd]", block)) for block in blocks]
         loops = {count: block for count, block in zip(products, blocks, strict=True) if count >= min(steps)}
         for step in steps:
-            assert {step, 2 * step} & loops.keys()  # LLVM may unroll it
+            assert {step, 2 * step, 4 * step} & loops.keys()  # steps at once, and LLVM may unroll it
         for loop in loops.values():
             assert [line.strip() for line in loop.splitlines() if "(%rsp" in line and "mm" in line] == []
 
@@ -108,5 +115,16 @@ def test_the_loop_of_the_micro_kernel_touches_no_stack(environment: dict[str, st
 def test_products_are_exact_on_a_target_of_other_vectors():
     """The same tests with the smallest tile, which every x86 can run: nothing may depend on this machine's."""
     assert choose("generic", frozenset(), "x86_64") != TARGET
-    files = "vector", "microkernel", "packing", "gemm", "implicit_gemm", "weight_grad", "narrow", "kn2row", "winograd"
+    files = (
+        "vector",
+        "microkernel",
+        "packing",
+        "gemm",
+        "thin",
+        "implicit_gemm",
+        "weight_grad",
+        "narrow",
+        "kn2row",
+        "winograd",
+    )
     rerun.assert_passes(*(f"test_{name}.py" for name in files), **TARGETS["SSE2"])

@@ -38,6 +38,17 @@ def test_copy_and_clear(dtype: np.dtype, count: int):
     np.testing.assert_array_equal(target, expected)
 
 
+@pytest.mark.parametrize("vectors", [0, 1, 2, 5])
+def test_copy_of_whole_vectors(dtype: np.dtype, vectors: int):
+    count = vectors * TARGET.vector_bytes // dtype.itemsize
+    source, target = nans(count + 2 * GAP, dtype), nans(count + 3 * GAP, dtype)
+    source[GAP : GAP + count] = numbers(count)
+    expected = target.copy()
+    expected[2 * GAP : 2 * GAP + count] = numbers(count)
+    compiled(vector.copy_vectors)(source, GAP, target, 2 * GAP, vectors)
+    np.testing.assert_array_equal(target, expected)
+
+
 @pytest.mark.parametrize("most_rows", [1, 2, 3, 4, 6, 8, 12, 16, 100])
 def test_transpose(dtype: np.dtype, most_rows: int, monkeypatch: pytest.MonkeyPatch):
     """Rows that are not there are not read: behind the last one the source is NaN."""
