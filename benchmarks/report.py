@@ -1,18 +1,18 @@
 """Write the measured tables and plots into README.md and docs/: `python -m benchmarks.report`, after `minigan bench`
 or `python -m benchmarks.gpu`, whose results may be of another machine.
 
-Everything comes from the JSON files in benchmarks/results alone. What stands between `<!-- bench:NAME -->` and
-`<!-- /bench:NAME -->` is replaced, all else is left as it is.
+Everything comes from the JSON files in benchmarks/results alone; folders in it hold those of other machines. What
+stands between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->` is replaced, all else is left as it is.
 """
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import geometric_mean
 
 from minigan.bench.results import Document, load, unfinished
-from minigan.bench.tables import OURS, Table, columns, machine_text, tables, title_of
+from minigan.bench.tables import OURS, Table, columns, cpu_text, machine_text, tables, title_of
 from minigan.errors import UserError
 from minigan.training.files import atomic_write_bytes, atomic_write_text
 
@@ -23,7 +23,7 @@ from .gpu import tables as gpu_tables
 ROOT = Path(__file__).parents[1]
 ORDER = ("ceilings", "step", "breakdown", "layers", "matmul", "conv", "scaling")
 NOT_YET = "*Not measured yet: `make bench`.*"
-GPU = "gpu"
+GPU, OTHERS = "gpu", "others"
 NOT_ON_A_GPU = (
     "So far that is all the proof there is: no GPU has run these kernels yet, and nothing here says how fast they are. "
     "`make gpu` measures that, and writes it here."
@@ -35,14 +35,16 @@ Results = Mapping[str, Document]
 def main(results: Path = ROOT / "benchmarks" / "results", root: Path = ROOT) -> None:
     """Write README.md, docs/benchmarks.md and docs/images/bench-*.png under `root`."""
     documents, on_gpu = read(results), read_gpu(results)
+    others = [read(folder) for folder in sorted(results.glob("*/"))]
     for name, picture in (plots.pictures(documents) | ({} if on_gpu is None else gpu_plots.pictures(on_gpu))).items():
         atomic_write_bytes(root / "docs" / "images" / name, picture)
     readme = root / "README.md"
     text = readme.read_text(encoding="utf-8")
     for name, section in SECTIONS.items():
         text = fill(text, name, section(documents))
+    text = fill(text, OTHERS, others_section(others))
     atomic_write_text(readme, fill(text, GPU, gpu_section(on_gpu)))
-    atomic_write_text(root / "docs" / "benchmarks.md", all_tables(documents, on_gpu))
+    atomic_write_text(root / "docs" / "benchmarks.md", all_tables(documents, on_gpu, others))
 
 
 def read(folder: Path) -> dict[str, Document]:
@@ -95,15 +97,12 @@ def markdown(table: Table) -> str:
     return f"{body}\n\n{table.note}" if table.note else body
 
 
-def all_tables(documents: Results, on_gpu: Document | None = None) -> str:
+def all_tables(documents: Results, on_gpu: Document | None = None, others: Sequence[Results] = ()) -> str:
     """The whole of docs/benchmarks.md."""
     parts = ["# Benchmarks", "Every table of `make bench`; written by `python -m benchmarks.report`."]
-    for subject in ORDER:
-        if subject in documents:
-            document = documents[subject]
-            parts += [f"## {subject}", machine_text(document.machine)]
-            parts += [f"### {table.title}\n\n{markdown(table)}" for table in tables(document)]
-    parts += [] if documents else [NOT_YET]
+    parts += _sections(documents) if documents else [NOT_YET]
+    for other in others:
+        parts += _sections(other, f" on {cpu_text(_any(other).machine)}")
     if on_gpu is not None:
         parts += [f"## {GPU}", gpu_machine(on_gpu)]
         parts += [f"### {table.title}\n\n{markdown(table)}" for table in gpu_tables.tables(on_gpu)]
@@ -111,11 +110,27 @@ def all_tables(documents: Results, on_gpu: Document | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _sections(documents: Results, where: str = "") -> list[str]:
+    """The tables of every subject."""
+    parts = []
+    for subject in ORDER:
+        if subject in documents:
+            document = documents[subject]
+            parts += [f"## {subject}{where}", machine_text(document.machine)]
+            parts += [f"### {table.title}\n\n{markdown(table)}" for table in tables(document)]
+    return parts
+
+
+def _any(documents: Results) -> Document:
+    """One of them, which all say the same of their machine."""
+    return next(documents[subject] for subject in ORDER if subject in documents)
+
+
 def machine_section(documents: Results) -> str:
     """Which machine, and what it can do."""
-    document = next((documents[subject] for subject in ORDER if subject in documents), None)
-    if document is None:
+    if not documents:
         return NOT_YET
+    document = _any(documents)
     fma, copy = document.ceilings["fma_gflops"]["float32"], document.ceilings["copy_gbs"]
     return (
         f"Measured on: {machine_text(document.machine)}. This machine does at best {fma['all']:.0f} GFLOP/s in float32 "
@@ -133,11 +148,21 @@ def layers_section(documents: Results) -> str:
     """How the products of the layers compare, in a sentence for each rival, and the roofline."""
     if "layers" not in documents:
         return NOT_YET
+    lines = layer_lines(documents["layers"])
+    lines.append(
+        "- FLOPs are those of the definition; convolutions by Winograd or kn2row do fewer, and may lie above the roof."
+    )
+    picture = "![the products of all layers under the machine's roofline](docs/images/bench-roofline.png)"
+    return "\n".join([*lines, "", picture])
+
+
+def layer_lines(document: Document) -> list[str]:
+    """A line for each rival: how its products compare."""
     lines = []
-    for rival in columns(documents["layers"]):
+    for rival in columns(document):
         ratios = {
             f"{labels['shape']}, {labels['product']}": best[rival].median / best[OURS].median
-            for labels, best in documents["layers"].cases()
+            for labels, best in document.cases()
             if rival in best and OURS in best
         }
         if rival != OURS and ratios:
@@ -147,11 +172,19 @@ def layers_section(documents: Results) -> str:
                 f"products (geometric mean), from {ratios[least]:.2f} ({least}) to {ratios[most]:.2f} "
                 f"({most})."
             )
-    lines.append(
-        "- FLOPs are those of the definition; convolutions by Winograd or kn2row do fewer, and may lie above the roof."
-    )
-    picture = "![the products of all layers under the machine's roofline](docs/images/bench-roofline.png)"
-    return "\n".join([*lines, "", picture])
+    return lines
+
+
+def others_section(others: Sequence[Results]) -> str:
+    """For each other machine: what it can do, its steps, and how the products compare."""
+    parts = []
+    for documents in others:
+        document = _any(documents)
+        flops, memory = document.ceilings["fma_gflops"]["float32"]["all"], document.ceilings["copy_gbs"][-1]["all"]
+        parts += [f"On {cpu_text(document.machine)}, at best {flops:.0f} GFLOP/s, {memory:.0f} GB/s from memory:"]
+        parts += [markdown(tables(documents["step"])[0])] if "step" in documents else []
+        parts += ["\n".join(layer_lines(documents["layers"]))] if "layers" in documents else []
+    return "\n\n".join(parts)
 
 
 def ladders_section(documents: Results) -> str:

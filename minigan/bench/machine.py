@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from kernels.cpu.target import TARGET
+
 PACKAGES = ("minigan", "numpy", "numba", "llvmlite", "torch", "jax", "jaxlib", "cupy-cuda12x", "cupy-cuda13x")
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -17,6 +19,7 @@ def describe() -> dict[str, Any]:
     """CPU, cores, memory, system, versions, settings of threads, load (processes that ran, over a minute), date."""
     return {
         "cpu": cpu_name(),
+        "target": f"{TARGET.name}, vectors of {8 * TARGET.vector_bytes} bits",
         "cores": cores(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",

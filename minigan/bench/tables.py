@@ -178,9 +178,15 @@ def machine_text(machine: Mapping[str, Any]) -> str:
     """The machine and the versions in one line."""
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     return (
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}; "
+        f"{cpu_text(machine)}, {machine['memory_gib']} GiB, {machine['system']}; "
         f"Python {machine['python']}, {versions}, BLAS {machine['blas']}; {machine['date']}"
     )
+
+
+def cpu_text(machine: Mapping[str, Any]) -> str:
+    """The CPU, what kernels are compiled for (which older results do not say), and its cores."""
+    target = f" ({machine['target']})" if "target" in machine else ""
+    return f"{machine['cpu']}{target}, {machine['cores']} cores"
 
 
 def _label_names(document: Document) -> list[str]:

@@ -87,6 +87,24 @@ def test_results_of_two_machines_are_not_mixed(root: Path) -> None:
         report.main(root / "results", root)
 
 
+def test_those_of_other_machines_lie_in_folders(root: Path) -> None:
+    save(root / "results", "layers", "step")
+    for name in ("layers", "step"):
+        other = documents()[name]
+        other.machine = other.machine | {"cpu": "Another CPU", "target": "zen9, vectors of 1024 bits"}
+        other.save(root / "results" / "another" / f"{name}.json")
+    report.main(root / "results", root)
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert "Measured on: A CPU, 2 cores" in readme
+    _, others = readme.split("On Another CPU (zen9, vectors of 1024 bits), 2 cores, at best 200 GFLOP/s, 20 GB/s from")
+    assert "| dcgan | 64 | 100 ms ± 5% | 200 ms ± 5%, 2.00x |" in others
+    assert "minigan (NumPy) takes 2.00 times as long over 1 products" in others
+    tables = (root / "docs/benchmarks.md").read_text(encoding="utf-8")
+    headings = [line for line in tables.splitlines() if line.startswith("## ")]
+    where = "on Another CPU (zen9, vectors of 1024 bits), 2 cores"
+    assert headings == ["## step", "## layers", f"## step {where}", f"## layers {where}"]
+
+
 class TestOnAGpu:
     """Results of benchmarks.gpu, which may be of another machine than the others."""
 
