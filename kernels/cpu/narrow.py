@@ -10,7 +10,10 @@ columns are all KH*KW*C entries of the kernel:
             add up the planes of its entries, shifted; store them
         activation over the image
 
-Floor: 2 N HO WO KH KW C O FLOPs; dy, w and dx once each. The columns of one image (196 x 16 for the last layer of a
+A convolution of stride 1 is such a sum as well, the input gradient of one whose kernel is turned by 180 degrees: where
+it ends in few channels it goes the same way (the last layer of `r3gan`, 3x3 from 32 channels to one).
+
+Floor: 2 N HO WO KH KW C O FLOPs; dx, w and dy once each. The columns of one image (196 x 16 for the last layer of a
 28 x 28 generator, 12 KiB) never leave the cache. Each of them belongs to one pixel, but neighbours among them to pixels
 a stride apart; added one by one where they belong, they took longer than the product. A plane holds what one entry
 gives to all windows, so what neighbours of one phase are given lies side by side. For that layer, on one Zen 3 core, in
@@ -42,6 +45,22 @@ _transpose_square = transpose_of(VECTOR_BYTES)
 def wins(channels: int, dtype: np.dtype) -> bool:
     """Whether C is so small that phases would waste more than half of a micro-tile's columns."""
     return 2 * channels <= TILE_BYTES // dtype.itemsize
+
+
+def turned_wins(kernel_size: Pair, channels: int, stride: Pair, before: Pair, dtype: np.dtype) -> bool:
+    """Whether a convolution onto so few channels is such a sum, with at most half the multiply-adds of a product."""
+    width, taps = TILE_BYTES // dtype.itemsize, kernel_size[0] * kernel_size[1]
+    inside = before[0] < kernel_size[0] and before[1] < kernel_size[1]  # else windows lie in the border as a whole
+    return stride == (1, 1) and inside and 2 * -(-taps * channels // width) <= taps
+
+
+@parallel_kernel
+def turn(w: Array, taps: int, channels: int, filters: int, turned: Array) -> None:
+    """The kernel (KH*KW, C, O) turned by 180 degrees, and seen from the other side: (KH*KW, O, C)."""
+    for t in range(taps):
+        for c in range(channels):
+            for o in range(filters):
+                turned[((taps - 1 - t) * filters + o) * channels + c] = w[(t * channels + c) * filters + o]
 
 
 class Planes(NamedTuple):

@@ -1,6 +1,6 @@
 """Convolutions as implicit products on the backend's memory: the general case, for any kernel, stride and channels.
 
-Those with few taps go to `direct`, input gradients onto few channels to `narrow`.
+Those with few taps go to `direct`, those onto few channels, input gradients and convolutions of stride 1, to `narrow`.
 """
 
 from functools import lru_cache
@@ -22,8 +22,12 @@ from .scratch import for_each_thread, padded
 def conv2d(
     ops: OpsBase, x: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, y: Array
 ) -> None:
-    """y = f(patches(x) @ w + bias)."""
+    """y = f(patches(x) @ w + bias); by columns where y has few channels and the stride is 1."""
     s = sampling.forward(x.shape, w.shape, y.shape, stride, pads)
+    before = pads[0], pads[2]
+    if not few_taps.applies(s) and narrow.turned_wins(w.shape[:2], w.shape[3], stride, before, ops.dtype):
+        _conv2d_by_columns(ops, x, w, before, bias, act, y)
+        return
     with ops.scratch():
         source = padded(ops, x, pads)
         panels = ops.empty((implicit_gemm.scratch_sizes(s, ops.dtype)[0],))
@@ -36,7 +40,7 @@ def input_grad(
 ) -> None:
     """dx = f(convolutions of dy, one for each phase, + bias); by columns where the image has few channels."""
     if narrow.wins(dx.shape[3], ops.dtype):
-        _input_grad_by_columns(ops, dy, w, stride, pads, bias, act, dx)
+        _input_grad_by_columns(ops, dy, w, stride, (pads[0], pads[2]), bias, act, dx)
         return
     border = sampling.input_grad_pads(dy.shape, w.shape, dx.shape, stride, pads)
     with ops.scratch():
@@ -90,11 +94,22 @@ def _numbers(count: int) -> Array:
     return np.arange(count)
 
 
+def _conv2d_by_columns(
+    ops: OpsBase, x: Array, w: Array, before: Pair, bias: Array | None, act: Activation | None, y: Array
+) -> None:
+    kh, kw, c, o = w.shape
+    with ops.scratch():
+        turned = ops.empty((kh, kw, o, c))
+        narrow.turn(flat(w), kh * kw, c, o, flat(turned))
+        before = kh - 1 - before[0], kw - 1 - before[1]
+        _input_grad_by_columns(ops, x, turned, (1, 1), before, bias, act, y)
+
+
 def _input_grad_by_columns(
-    ops: OpsBase, dy: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, dx: Array
+    ops: OpsBase, dy: Array, w: Array, stride: Pair, before: Pair, bias: Array | None, act: Activation | None, dx: Array
 ) -> None:
     (kh, kw, c, o), windows = w.shape, (dy.shape[1], dy.shape[2])
-    size, before = (dx.shape[1], dx.shape[2]), (pads[0], pads[2])
+    size = dx.shape[1], dx.shape[2]
     planes = narrow.planes_of(windows, (kh, kw), stride, before, size, ops.dtype.itemsize)
     sizes = narrow.scratch_sizes(windows, kh * kw * c, o, size, stride, planes, ops.dtype)
     with ops.scratch():

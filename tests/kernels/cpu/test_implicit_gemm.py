@@ -31,8 +31,10 @@ EDGES = {
     "pixels that no window meets": ConvCase((9, 8), (1, 2), (3, 4), "valid", *WIDE),
     "windows that lie in the border": ConvCase((2, 3), (2, 2), (2, 1), (5, 4, 3, 6), *WIDE),
     "a stride larger than the image": ConvCase((2, 3), (2, 2), (5, 4), (1, 0, 0, 1), *WIDE),
-    "rows too long for the cache": ConvCase((3, 4), (2, 3), (1, 1), "same", implicit_gemm.PANEL_BYTES // 64, 3),
-    "several blocks of rows": ConvCase((23, 41), (2, 2), (1, 1), "same", COLUMNS, 3),
+    "rows too long for the cache": ConvCase(
+        (3, 4), (2, 3), (1, 1), "same", implicit_gemm.PANEL_BYTES // 64, COLUMNS - 1
+    ),
+    "several blocks of rows": ConvCase((23, 41), (2, 2), (1, 1), "same", COLUMNS, COLUMNS - 1),
 }
 
 

@@ -69,6 +69,53 @@ def test_scratch_is_as_large_as_what_is_written(ops: NumbaOps, case: ConvCase, m
         np.testing.assert_array_equal(array[:, -guard:], 77)
 
 
+LAST = ConvCase((28, 28), (3, 3), (1, 1), "same", 32, 1)
+TURNED = {
+    "the last layer of a generator of stride 1": LAST,
+    "colours": ConvCase((6, 9), (5, 4), (1, 1), (2, 1, 0, 3), 33, 3),
+    "no border": ConvCase((4, 7), (3, 2), (1, 1), "valid", 50, 1),
+    "as wide a border as there can be": ConvCase((3, 2), (3, 4), (1, 1), (2, 2, 3, 3), 40, 2),
+    "one window": ConvCase((3, 5), (3, 5), (1, 1), "valid", 30, 1),
+}
+
+
+@pytest.fixture
+def turned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A number for each kernel that is turned."""
+    calls: list[int] = []
+    turn = narrow.turn
+    monkeypatch.setattr(narrow, "turn", lambda *arguments: calls.append(1) or turn(*arguments))
+    return calls
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+@pytest.mark.parametrize("case", TURNED.values(), ids=TURNED)
+def test_a_convolution_of_stride_one_onto_few_channels(ops: NumbaOps, turned: list[int], case: ConvCase, n: int):
+    t, numbers = Trilinear(case, n, ops.dtype, 0), Integers(ops.dtype, 0)
+    reference = kernels.get_ops("numpy", dtype=ops.dtype)
+    for more in ({}, {"bias": numbers(case.out_channels), "activation": activation("leaky_relu", 0.25)}):
+        expected = reference.conv2d(t.x, t.w, *t.geometry, **more)
+        guarded(lambda more=more, **out: ops.conv2d(t.x, t.w, *t.geometry, **more, **out), expected)
+    assert turned
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        LAST._replace(stride=(1, 2)),
+        LAST._replace(padding=(3, 0, 1, 1)),  # a window that lies above the image as a whole
+        LAST._replace(out_channels=TILE_BYTES // 4),
+        LAST._replace(in_channels=8),  # few taps
+        LAST._replace(kernel=(1, 1), in_channels=90),  # nothing to add up
+    ],
+)
+def test_other_convolutions_are_products_of_patches(ops: NumbaOps, turned: list[int], case: ConvCase):
+    t = Trilinear(case, 2, ops.dtype, 0)
+    expected = kernels.get_ops("numpy", dtype=ops.dtype).conv2d(t.x, t.w, *t.geometry)
+    guarded(lambda **out: ops.conv2d(t.x, t.w, *t.geometry, **out), expected)
+    assert turned == []
+
+
 def test_wins_up_to_half_a_tile(dtype: np.dtype):
     half = TILE_BYTES // dtype.itemsize // 2
     assert [narrow.wins(channels, dtype) for channels in (1, half, half + 1)] == [True, True, False]
