@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from ..types import Array, Pair
+from ..types import Array, Pads, Pair
 from .epilogue import finish, place
 from .fork import fork
 from .jit import kernel, parallel_kernel
@@ -47,20 +47,27 @@ def wins(channels: int, dtype: np.dtype) -> bool:
     return 2 * channels <= TILE_BYTES // dtype.itemsize
 
 
-def turned_wins(kernel_size: Pair, channels: int, stride: Pair, before: Pair, dtype: np.dtype) -> bool:
-    """Whether a convolution onto so few channels is such a sum, with at most half the multiply-adds of a product."""
+def turned_pads(kernel_size: Pair, pads: Pads) -> Pads:
+    """Of the convolution of stride 1 that goes the other way; below 0 where windows lie in the border as a whole."""
+    (top, bottom, left, right), (across, along) = pads, (kernel_size[0] - 1, kernel_size[1] - 1)
+    return across - top, across - bottom, along - left, along - right
+
+
+def turned_wins(kernel_size: Pair, channels: int, dtype: np.dtype) -> bool:
+    """Whether so few channels take at most half the multiply-adds as columns that they take as a product."""
     width, taps = TILE_BYTES // dtype.itemsize, kernel_size[0] * kernel_size[1]
-    inside = before[0] < kernel_size[0] and before[1] < kernel_size[1]  # else windows lie in the border as a whole
-    return stride == (1, 1) and inside and 2 * -(-taps * channels // width) <= taps
+    return 2 * -(-taps * channels // width) <= taps
 
 
 @parallel_kernel
-def turn(w: Array, taps: int, channels: int, filters: int, turned: Array) -> None:
-    """The kernel (KH*KW, C, O) turned by 180 degrees, and seen from the other side: (KH*KW, O, C)."""
+def turn(w: Array, taps: int, channels: int, filters: int, add: bool, turned: Array) -> None:
+    """turned (KH*KW, O, C) (+)= the kernel (KH*KW, C, O) turned by 180 degrees, and seen from the other side."""
     for t in range(taps):
         for c in range(channels):
             for o in range(filters):
-                turned[((taps - 1 - t) * filters + o) * channels + c] = w[(t * channels + c) * filters + o]
+                at = ((taps - 1 - t) * filters + o) * channels + c
+                value = w[(t * channels + c) * filters + o]
+                turned[at] = turned[at] + value if add else value
 
 
 class Planes(NamedTuple):

@@ -24,9 +24,9 @@ def conv2d(
 ) -> None:
     """y = f(patches(x) @ w + bias); by columns where y has few channels and the stride is 1."""
     s = sampling.forward(x.shape, w.shape, y.shape, stride, pads)
-    before = pads[0], pads[2]
-    if not few_taps.applies(s) and narrow.turned_wins(w.shape[:2], w.shape[3], stride, before, ops.dtype):
-        _conv2d_by_columns(ops, x, w, before, bias, act, y)
+    turned = _turned_pads(w.shape, stride, pads)
+    if turned and not few_taps.applies(s) and narrow.turned_wins((w.shape[0], w.shape[1]), w.shape[3], ops.dtype):
+        _conv2d_by_columns(ops, x, w, turned, bias, act, y)
         return
     with ops.scratch():
         source = padded(ops, x, pads)
@@ -40,7 +40,7 @@ def input_grad(
 ) -> None:
     """dx = f(convolutions of dy, one for each phase, + bias); by columns where the image has few channels."""
     if narrow.wins(dx.shape[3], ops.dtype):
-        _input_grad_by_columns(ops, dy, w, stride, (pads[0], pads[2]), bias, act, dx)
+        _input_grad_by_columns(ops, dy, w, stride, pads, bias, act, dx)
         return
     border = sampling.input_grad_pads(dy.shape, w.shape, dx.shape, stride, pads)
     with ops.scratch():
@@ -53,8 +53,16 @@ def input_grad(
 
 
 def weight_gradient(ops: OpsBase, x: Array, dy: Array, stride: Pair, pads: Pads, dw: Array, accumulate: bool) -> None:
-    """dw (+)= patches(x)^T @ dy."""
-    s = sampling.forward(x.shape, dw.shape, dy.shape, stride, pads)
+    """dw (+)= patches(x)^T @ dy; patches(dy)^T @ x where those have few taps and the stride is 1."""
+    s, turned = sampling.forward(x.shape, dw.shape, dy.shape, stride, pads), _turned_pads(dw.shape, stride, pads)
+    if turned and not few_taps.applies(s) and narrow.wins(dw.shape[3], ops.dtype):
+        (kh, kw, c, o), image = dw.shape, sampling.forward(dy.shape, _turned(dw.shape), x.shape, stride, turned)
+        if few_taps.applies_to_weights(image, ops.dtype):
+            with ops.scratch():
+                turned_dw = ops.empty(_turned(dw.shape))
+                weight_gradient(ops, dy, x, stride, turned, turned_dw, False)
+                narrow.turn(flat(turned_dw), kh * kw, o, c, accumulate, flat(dw))
+            return
     with ops.scratch():
         source, dy_panels = padded(ops, x, pads), flat(dy)
         if few_taps.applies_to_weights(s, ops.dtype):
@@ -79,6 +87,16 @@ def weight_gradient(ops: OpsBase, x: Array, dy: Array, stride: Pair, pads: Pads,
         )
 
 
+def _turned_pads(w_shape: Shape, stride: Pair, pads: Pads) -> Pads | None:
+    """Of the convolution that goes the other way, where there is one without a stride."""
+    turned = narrow.turned_pads((w_shape[0], w_shape[1]), pads)
+    return turned if stride == (1, 1) and min(turned) >= 0 else None
+
+
+def _turned(w_shape: Shape) -> Shape:
+    return (*w_shape[:2], w_shape[3], w_shape[2])
+
+
 @lru_cache(maxsize=256)
 def _phases(
     dy_shape: Shape, w_shape: Shape, dx_shape: Shape, stride: Pair, pads: Pads
@@ -95,21 +113,20 @@ def _numbers(count: int) -> Array:
 
 
 def _conv2d_by_columns(
-    ops: OpsBase, x: Array, w: Array, before: Pair, bias: Array | None, act: Activation | None, y: Array
+    ops: OpsBase, x: Array, w: Array, turned: Pads, bias: Array | None, act: Activation | None, y: Array
 ) -> None:
     kh, kw, c, o = w.shape
     with ops.scratch():
-        turned = ops.empty((kh, kw, o, c))
-        narrow.turn(flat(w), kh * kw, c, o, flat(turned))
-        before = kh - 1 - before[0], kw - 1 - before[1]
-        _input_grad_by_columns(ops, x, turned, (1, 1), before, bias, act, y)
+        turned_w = ops.empty(_turned(w.shape))
+        narrow.turn(flat(w), kh * kw, c, o, False, flat(turned_w))
+        _input_grad_by_columns(ops, x, turned_w, (1, 1), turned, bias, act, y)
 
 
 def _input_grad_by_columns(
-    ops: OpsBase, dy: Array, w: Array, stride: Pair, before: Pair, bias: Array | None, act: Activation | None, dx: Array
+    ops: OpsBase, dy: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, dx: Array
 ) -> None:
     (kh, kw, c, o), windows = w.shape, (dy.shape[1], dy.shape[2])
-    size = dx.shape[1], dx.shape[2]
+    size, before = (dx.shape[1], dx.shape[2]), (pads[0], pads[2])
     planes = narrow.planes_of(windows, (kh, kw), stride, before, size, ops.dtype.itemsize)
     sizes = narrow.scratch_sizes(windows, kh * kw * c, o, size, stride, planes, ops.dtype)
     with ops.scratch():

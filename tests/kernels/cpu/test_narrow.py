@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_implicit_gemm import guarded, poisoned
-from test_products import Integers, Trilinear
+from test_products import Integers, Trilinear, assert_exact
 
 import kernels
 from kernels import activation
@@ -99,6 +99,18 @@ def test_a_convolution_of_stride_one_onto_few_channels(ops: NumbaOps, turned: li
     assert turned
 
 
+@pytest.mark.parametrize("n", [0, 1, 3])
+@pytest.mark.parametrize("case", TURNED.values(), ids=TURNED)
+def test_the_weight_gradient_of_such_a_convolution(ops: NumbaOps, turned: list[int], case: ConvCase, n: int):
+    t, reference = Trilinear(case, n, ops.dtype, 0), kernels.get_ops("numpy", dtype=ops.dtype)
+    expected = reference.conv2d_weight_grad(t.x, t.y, *t.geometry, case.kernel)
+    guarded(lambda **out: ops.conv2d_weight_grad(t.x, t.y, *t.geometry, case.kernel, **out), expected)
+    dw = t.w.copy()
+    ops.conv2d_weight_grad(t.x, t.y, *t.geometry, case.kernel, out=dw, accumulate=True)
+    assert_exact(dw, t.w + expected)
+    assert len(turned) == 2
+
+
 @pytest.mark.parametrize(
     "case",
     [
@@ -106,14 +118,19 @@ def test_a_convolution_of_stride_one_onto_few_channels(ops: NumbaOps, turned: li
         LAST._replace(padding=(3, 0, 1, 1)),  # a window that lies above the image as a whole
         LAST._replace(out_channels=TILE_BYTES // 4),
         LAST._replace(in_channels=8),  # few taps
-        LAST._replace(kernel=(1, 1), in_channels=90),  # nothing to add up
     ],
 )
 def test_other_convolutions_are_products_of_patches(ops: NumbaOps, turned: list[int], case: ConvCase):
     t = Trilinear(case, 2, ops.dtype, 0)
     expected = kernels.get_ops("numpy", dtype=ops.dtype).conv2d(t.x, t.w, *t.geometry)
     guarded(lambda **out: ops.conv2d(t.x, t.w, *t.geometry, **out), expected)
+    expected = kernels.get_ops("numpy", dtype=ops.dtype).conv2d_weight_grad(t.x, t.y, *t.geometry, case.kernel)
+    guarded(lambda **out: ops.conv2d_weight_grad(t.x, t.y, *t.geometry, case.kernel, **out), expected)
     assert turned == []
+
+
+def test_columns_of_a_kernel_of_one_save_nothing(dtype: np.dtype):
+    assert [narrow.turned_wins((k, k), 1, dtype) for k in (1, 2, 3, 5)] == [False, True, True, True]
 
 
 def test_wins_up_to_half_a_tile(dtype: np.dtype):
