@@ -90,7 +90,7 @@ def test_it_is_what_runs(ops: NumbaOps, monkeypatch: pytest.MonkeyPatch):
     for name in ("convolve", "weight_grad"):
         own = getattr(direct, name)
         monkeypatch.setattr(direct, name, lambda *a, own=own, name=name: (calls.append(name), own(*a)))
-    for channels, filters in ((1, 3), (direct.MOST_TAPS // 4 + 1, 3), (1, 1040)):
+    for channels, filters in ((1, 3), (direct.MOST_TAPS // 4 + 1, TILE_BYTES // 4), (1, 1040)):
         t = Trilinear(ConvCase((6, 6), (2, 2), (1, 1), "same", channels, filters), 2, ops.dtype, seed=0)
         ops.conv2d(t.x, t.w, *t.geometry)
         ops.conv2d_weight_grad(t.x, t.y, *t.geometry, t.case.kernel)

@@ -72,7 +72,7 @@ def test_scratch_is_as_large_as_what_is_written(ops: NumbaOps, case: ConvCase, m
 LAST = ConvCase((28, 28), (3, 3), (1, 1), "same", 32, 1)
 TURNED = {
     "the last layer of a generator of stride 1": LAST,
-    "colours": ConvCase((6, 9), (5, 4), (1, 1), (2, 1, 0, 3), 33, 3),
+    "two channels": ConvCase((6, 9), (5, 4), (1, 1), (2, 1, 0, 3), 33, 2),
     "no border": ConvCase((4, 7), (3, 2), (1, 1), "valid", 50, 1),
     "as wide a border as there can be": ConvCase((3, 2), (3, 4), (1, 1), (2, 2, 3, 3), 40, 2),
     "one window": ConvCase((3, 5), (3, 5), (1, 1), "valid", 30, 1),
