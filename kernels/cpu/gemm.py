@@ -207,6 +207,6 @@ def matmul(
     row_blocks = 1 if columns >= FEW_ITEMS else max(1, min(p.m // ROWS_PER_ITEM, FEW_ITEMS // max(columns, 1)))
     for k0 in range(0, max(p.k, 1), block):
         depth = min(block, p.k - k0)
-        each = max(PACKED_PER_ITEM // (TILE_ROWS * max(depth, 1)), 1)
+        each = (PACKED_PER_ITEM - 1) // (TILE_ROWS * max(depth, 1)) + 1
         fork(pack_a, (whole + short + each - 1) // each, (p, each, a, k0, depth, panels))
         fork(multiply_item, columns * row_blocks, (p, group, row_blocks, panels, b, k0, depth, buffers, bias, y))

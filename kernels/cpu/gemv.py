@@ -13,7 +13,8 @@ from .fork import fork
 from .jit import REASSOCIATE, kernel, parallel_kernel
 
 NUMBERS_PER_ITEM = 1 << 14
-"""Numbers of A that a work item reads at least: some two microseconds. Less is not worth a thread's waking up."""
+"""Numbers of A that a work item reads, about, in whole fours of rows: some two microseconds. Less is not worth a
+thread's waking up."""
 
 COLUMNS = 256
 """Columns of A^T that a work item takes at least: a kilobyte of each row."""
@@ -76,7 +77,7 @@ def _add_rows(
 @parallel_kernel
 def matvec(a: Array, m: int, k: int, trans_a: bool, b: Array, bias: Array, slope: float, add: bool, y: Array) -> None:
     """y (M,) (+)= f(op(a) b + bias (1,) or empty), everything flat."""
-    arguments, lines = (a, m, k, b, bias, slope, add, y), max(NUMBERS_PER_ITEM // max(k, 1), 1)
+    arguments, lines = (a, m, k, b, bias, slope, add, y), (NUMBERS_PER_ITEM // max(k, 1) + 4) // 4 * 4
     if trans_a:
         columns = max(COLUMNS, lines)
         fork(_add_rows, (m + columns - 1) // columns, (columns, *arguments))

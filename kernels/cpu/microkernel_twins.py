@@ -39,8 +39,8 @@ def rows_twin(
     panel_width, width = TARGET.tile_bytes // c.itemsize, vectors * TARGET.vector_bytes // c.itemsize
     tile = np.zeros((tile_rows, width), c.dtype)
     for s in range(segments):
-        segment_b = b[b_start + s * length * panel_width :][: length * panel_width]
-        panel_b = segment_b.reshape(length, panel_width)[:, :width]
+        first_b = b_start + s * length * panel_width
+        panel_b = np.array([b[first_b + p * panel_width :][:width] for p in range(length)], c.dtype).reshape(-1, width)
         for i in range(tile_rows):
             start = a_start + rows[first_row + i] + s * segment_stride
             tile[i] += a[start : start + length] @ panel_b

@@ -10,16 +10,18 @@ from test_products import OPTIONS, Integers, assert_exact
 
 from kernels import activation
 from kernels.activations import FORMULAS
-from kernels.cpu import NumbaOps, gemm, gemv
+from kernels.cpu import NumbaOps, gemm, gemv, thin
 from kernels.cpu.microkernel import SHORT_ROWS, TILE_BYTES, TILE_ROWS
 
 COLUMNS = TILE_BYTES // 4
+WIDE = max(2, -(-thin.MOST_BYTES // TILE_BYTES)) * COLUMNS
+"""Whole panels, as many as are not thin any more with a column more."""
 SIZES = {
     "m": (0, 1, 2, TILE_ROWS - 1, TILE_ROWS, TILE_ROWS + 1, 3 * TILE_ROWS - 1, 37),
-    "n": (0, 1, 5, COLUMNS - 1, COLUMNS, COLUMNS + 1, 2 * COLUMNS + 1, 3 * COLUMNS - 1, 3 * COLUMNS),
+    "n": (0, 1, 5, COLUMNS - 1, COLUMNS, COLUMNS + 1, WIDE + 1, WIDE + COLUMNS - 1, WIDE + COLUMNS),
     "k": (0, 1, 2, 7, 8, 9, 17, gemm.KC - 1, gemm.KC, gemm.KC + 1, 2 * gemm.KC + 1),
 }
-TYPICAL = {"m": TILE_ROWS + 1, "n": 2 * COLUMNS + 3, "k": 19}
+TYPICAL = {"m": TILE_ROWS + 1, "n": WIDE + 3, "k": 19}
 
 
 @pytest.fixture
@@ -64,13 +66,13 @@ def test_every_pair_of_edges(ops: NumbaOps, one: str, other: str, trans_a: bool,
 @pytest.mark.parametrize(("trans_a", "trans_b"), OPTIONS)
 def test_tall_which_splits_the_rows_too(ops: NumbaOps, trans_a: bool, trans_b: bool):
     for blocks in (1, 2, 3):
-        check(ops, blocks * gemm.ROWS_PER_ITEM + 1, 2 * COLUMNS + 3, 11, trans_a, trans_b)
+        check(ops, blocks * gemm.ROWS_PER_ITEM + 1, WIDE + 3, 11, trans_a, trans_b)
 
 
 @pytest.mark.parametrize(("trans_a", "trans_b"), OPTIONS)
 def test_batches_that_short_tiles_complete(ops: NumbaOps, trans_a: bool, trans_b: bool):
     for m in (SHORT_ROWS, 2 * SHORT_ROWS, TILE_ROWS + SHORT_ROWS, 2 * TILE_ROWS + 2 * SHORT_ROWS, 64, 128):
-        for n in (3 * COLUMNS, 2 * COLUMNS + 3):
+        for n in (WIDE + COLUMNS, WIDE + 3):
             check(ops, m, n, 21, trans_a, trans_b)
 
 
@@ -100,7 +102,7 @@ def test_a_single_column(ops: NumbaOps, trans_b: bool):
 
 @pytest.mark.parametrize("name", [None, *(name for name, formula in FORMULAS.items() if formula.keeps == "y")])
 def test_every_activation_behind_several_blocks_of_the_sum(ops: NumbaOps, name: str | None):
-    numbers, act, k, n = Integers(ops.dtype, seed=1), activation(name), 2 * gemm.KC + 5, 2 * COLUMNS + 1
+    numbers, act, k, n = Integers(ops.dtype, seed=1), activation(name), 2 * gemm.KC + 5, WIDE + 1
     a, b, bias = numbers(TILE_ROWS + 2, k), numbers(k, n), numbers(n)
     a /= 64
     z = a @ b + bias
@@ -111,11 +113,11 @@ def test_every_activation_behind_several_blocks_of_the_sum(ops: NumbaOps, name: 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_reaches_its_row_and_column_alone(ops: NumbaOps, bad: float):
     """So nothing multiplies the zeros that fill a panel with another row's numbers."""
-    a, b = np.ones((2 * TILE_ROWS + 1, 9), ops.dtype), np.ones((9, 2 * COLUMNS + 2), ops.dtype)
+    a, b = np.ones((2 * TILE_ROWS + 1, 9), ops.dtype), np.ones((9, WIDE + 2), ops.dtype)
     a[TILE_ROWS, 3] = bad
-    b[4, 2 * COLUMNS] = bad
+    b[4, WIDE] = bad
     expected = np.full((len(a), b.shape[1]), 9, ops.dtype)
-    expected[TILE_ROWS] = expected[:, 2 * COLUMNS] = bad
+    expected[TILE_ROWS] = expected[:, WIDE] = bad
     assert_exact(ops.matmul(a, b), expected)
 
 
