@@ -13,6 +13,12 @@ def test_products():
 
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="this is that run")
+def test_thin_products():
+    """Their tile reads a part of each row of a panel."""
+    rerun.assert_passes("test_thin.py", "-k", "float32", NUMBA_DISABLE_JIT="1")
+
+
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="this is that run")
 def test_overflow_is_no_warning():
     """Nor is infinity times 0: compiled code says nothing of either, and a debugger's run must not end there."""
     chosen = "numba and overflow or reaches_its_own_pixels"
