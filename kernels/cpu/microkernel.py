@@ -117,8 +117,8 @@ class Tile:
                 self.emit.store(combine(self.emit.builder.load(slot), address), address)
 
 
-def panels_product(tile_rows: int, vectors: int = TILE_VECTORS) -> tuple[Any, Callable[..., None]]:
-    """Make `multiply_panels` for micro-tiles of that many rows and vectors a row, and its twin."""
+def panels_product(tile_rows: int) -> tuple[Any, Callable[..., None]]:
+    """Make `multiply_panels` for micro-tiles of that many rows, and its twin."""
 
     @intrinsic
     def multiply_panels(
@@ -145,7 +145,7 @@ def panels_product(tile_rows: int, vectors: int = TILE_VECTORS) -> tuple[Any, Ca
         def codegen(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
             k_, a_, a_start_, lda_, b_, b_start_, ldb_, c_, c_start_, ldc_, add_ = arguments
             emit = Emitter(context, builder, a.dtype)
-            tile = Tile.of_matrix(emit, emit.pointer(c, c_, c_start_), ldc_, tile_rows, vectors)
+            tile = Tile.of_matrix(emit, emit.pointer(c, c_, c_start_), ldc_, tile_rows)
             panel_a, panel_b = emit.pointer(a, a_, a_start_), emit.pointer(b, b_, b_start_)
 
             def step(index: ir.Value) -> None:
@@ -172,13 +172,15 @@ def panels_product(tile_rows: int, vectors: int = TILE_VECTORS) -> tuple[Any, Ca
         ldc: int,
         add: bool,
     ) -> None:
-        write_twin(tile_twin(k, tile_rows, vectors, a, a_start, lda, b, b_start, ldb), c, c_start, ldc, add)
+        write_twin(tile_twin(k, tile_rows, a, a_start, lda, b, b_start, ldb), c, c_start, ldc, add)
 
     return multiply_panels, twin
 
 
 def rows_product(tile_rows: int, vectors: int = TILE_VECTORS) -> tuple[Any, Callable[..., None]]:
-    """Make `multiply_rows` for micro-tiles of that many rows and vectors a row, and its twin."""
+    """Make `multiply_rows` for micro-tiles of that many rows, and its twin; of fewer vectors than W they read a part of
+    each row of B.
+    """
 
     @intrinsic
     def multiply_rows(

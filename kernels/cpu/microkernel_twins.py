@@ -6,11 +6,9 @@ from ..types import Array
 from .target import TARGET
 
 
-def tile_twin(
-    k: int, tile_rows: int, vectors: int, a: Array, a_start: int, lda: int, b: Array, b_start: int, ldb: int
-) -> Array:
-    """A (k, R)^T B (k, that many vectors), for the twins."""
-    width = vectors * TARGET.vector_bytes // b.itemsize
+def tile_twin(k: int, tile_rows: int, a: Array, a_start: int, lda: int, b: Array, b_start: int, ldb: int) -> Array:
+    """A (k, R)^T B (k, W), for the twins."""
+    width = TARGET.tile_bytes // b.itemsize
     tile = np.zeros((tile_rows, width), b.dtype)
     for p in range(k):
         column_a, row_b = a[a_start + p * lda :][:tile_rows], b[b_start + p * ldb :][:width]

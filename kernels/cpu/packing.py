@@ -68,7 +68,10 @@ def pack_row_columns(source: Array, start: int, stride: int, rows: int, k: int, 
 
 @kernel
 def pack_columns(source: Array, start: int, stride: int, k: int, columns: int, panel: Array, at: int) -> None:
-    """B panel from k rows of `columns` <= W contiguous numbers: panel[p, j] = source[p, j]."""
+    """B panel from k rows of `columns` <= W contiguous numbers: panel[p, j] = source[p, j].
+
+    Beyond `columns` it reads what follows, as far as the source goes: W numbers at once take a fraction of the time.
+    """
     width = tile_width(source)
     whole = k if columns == width else max(0, min(k, (source.size - start - width) // stride + 1))
     for p in range(whole):

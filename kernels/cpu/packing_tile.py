@@ -90,8 +90,7 @@ def _multiply_and_pack_twin(
     width = TILE_BYTES // c.itemsize
     for p in range(k):
         panel[at + p * width :][:width] = b[b_start + p * ldb :][:width]
-    tile = tile_twin(k, TILE_ROWS, TILE_VECTORS, a, a_start, TILE_ROWS, panel, at, width)
-    write_twin(tile, c, c_start, ldc, add)
+    write_twin(tile_twin(k, TILE_ROWS, a, a_start, TILE_ROWS, panel, at, width), c, c_start, ldc, add)
 
 
 multiply_and_pack = _multiply_and_pack_twin if numba.config.DISABLE_JIT else _multiply_and_pack

@@ -10,7 +10,7 @@
 `gemm` packs all of A, to read it once for each panel of B; with one panel that is as much work as the product, and
 panels of B, which it divides among threads, are too few. Here B is the small operand. Items that shared one packed B
 would wait for each other, and then for its lines to come from another core's cache: (64 x 1000) x 8 took as long on two
-cores as on one. A^T stays with `gemm`: its rows end after the few samples of a batch, and packing them costs little.
+cores as on one. A^T stays with `gemm`, which packs it in runs of R numbers and so soon.
 
 Floor: 2 M N K FLOPs, N rounded up to whole vectors; the bytes of a, b and y once each.
 """
@@ -33,7 +33,7 @@ MOST_BYTES = 128
 """Of a thin row of y: 32 columns of float32."""
 
 LEAST_TILES = 3
-"""Tiles in an item: fewer would take little longer than packing B."""
+"""Tiles in an item, at least: the work of fewer is soon no more than that of packing B for them."""
 
 PRODUCTS_PER_ITEM = 1 << 16
 """Multiply-adds in an item, about: some two microseconds. Fewer are not worth a thread's waking up."""

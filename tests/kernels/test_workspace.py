@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels.reference import NumpyOps
-from kernels.workspace import ALIGNMENT, SMALLEST_CHUNK, Workspace, WorkspaceFrozenError
+from kernels.workspace import ALIGNMENT, SMALLEST_CHUNK, Workspace, WorkspaceFrozenError, aligned_copy
 
 F4, F8, I4 = (np.dtype(t) for t in (np.float32, np.float64, np.int32))
 REQUESTS = st.lists(
@@ -198,3 +198,11 @@ def test_poison_shows_in_every_type_and_every_chunk():
     assert np.isnan(floats).all()
     assert (integers == -1).all()
     assert np.isnan(doubles).all()
+
+
+def test_an_aligned_copy_is_one():
+    source = np.arange(15, dtype=np.float32)[1:].reshape(2, 7)
+    copied = aligned_copy(source)
+    np.testing.assert_array_equal(copied, source, strict=True)
+    assert copied.ctypes.data % ALIGNMENT == 0
+    assert not np.shares_memory(copied, source)

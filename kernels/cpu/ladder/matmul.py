@@ -127,7 +127,7 @@ def microkernel(a: Array, b: Array, y: Array) -> None:
     Faster: y leaves the first-level cache's traffic altogether. A step of a tile loads R + W numbers for R W
     multiply-adds, where a row at a time loads one for each: now the multiply-adds are what there is to wait for. A
     compiler does not do this of itself, hence LLVM by hand (`microkernel.py`). Both operands are packed into panels in
-    the order in which the tile reads them (`packing.py`), which also pads the edges with zeros.
+    the order in which the tile reads them (`packing.py`), which also fills up the edges.
     Bytes: y read and written once for every PANEL_DEPTH of k; b read, packed and read again for every block of a,
     which waits in the second-level cache; a once.
     """

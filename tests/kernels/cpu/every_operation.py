@@ -40,7 +40,7 @@ def cases(new: Maker) -> Iterator[Case]:
 
 
 def products(new: Maker) -> Iterator[Case]:
-    sizes = (131, 517, 93), (3, 4099, 5), (1031, 7, 259)
+    sizes = (131, 517, 93), (3, 4099, 5), (1031, 7, 259), (401, 1037, 7), (401, 1037, 1)
     for (m, k, n), trans_a, trans_b in product(sizes, (False, True), (False, True)):
         factors = {"a": new(*((k, m) if trans_a else (m, k))), "b": new(*((n, k) if trans_b else (k, n)))}
         flags = {"trans_a": trans_a, "trans_b": trans_b}
@@ -53,6 +53,7 @@ def products(new: Maker) -> Iterator[Case]:
         (3, 71, (5, 5), (2, 2), 7, (23, 21)),
         (41, 1, (3, 2), (1, 2), 7, (23, 21)),
         (1, 1, (3, 3), (1, 1), 7, (23, 21)),
+        (41, 1, (3, 3), (1, 1), 7, (23, 21)),  # by its adjoint
         (96, 192, (4, 4), (2, 2), 135, (9, 11)),  # Winograd's transforms in float32, in two passes
         (96, 192, (5, 5), (2, 2), 135, (4, 3)),  # kn2row
     ):

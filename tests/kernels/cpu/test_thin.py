@@ -40,7 +40,8 @@ def test_depths(ops: NumbaOps, trans_b: bool):
     lanes = TARGET.vector_bytes // ops.dtype.itemsize
     for k in (0, 1, 3, 4, lanes - 1, lanes, lanes + 1, gemm.KC - 1, gemm.KC, gemm.KC + 1, 2 * gemm.KC + 9):
         for n in columns(ops.dtype):
-            check(ops, 2 * THIN_ROWS + 5, n, k, trans_b=trans_b)
+            for m in (2 * THIN_ROWS + 5, 2 * thin.LEAST_TILES * THIN_ROWS + 5):  # one item, several
+                check(ops, m, n, k, trans_b=trans_b)
 
 
 def test_thin_up_to_so_many_columns(dtype: np.dtype):
@@ -52,7 +53,7 @@ def test_thin_up_to_so_many_columns(dtype: np.dtype):
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("trans_b", [False, True])
 def test_what_is_not_finite_reaches_its_row_and_column_alone(ops: NumbaOps, trans_b: bool, bad: float):
-    """Neither the rows of B that follow one in memory nor the rows of A that a last tile repeats."""
+    """Of the numbers that follow a row of B, and of the rows that a last tile repeats, nothing is kept."""
     m, n, k = THIN_ROWS + 3, 3, 9
     a, b, expected = np.ones((m, k), ops.dtype), np.ones((k, n), ops.dtype), np.full((m, n), k, ops.dtype)
     a[m - 1, 3], b[4, 0] = bad, bad
