@@ -25,7 +25,7 @@ import numba
 import numpy as np
 
 from ..types import Array
-from .direct_tile import add_fewer_outer_products, add_outer_products, multiply_taps
+from .direct_tile import SHORT_TAPS, add_outer_products, add_short_outer_products, multiply_taps
 from .fork import fork
 from .implicit_gemm import locate_block
 from .jit import kernel, parallel_kernel
@@ -170,12 +170,12 @@ def multiply_band(
 ) -> None:
     """block (taps, padded columns) (+)= the products of `lines` lines of dy, while `following` more are asked for.
 
-    The tiles divide the taps so that as few as can be are computed for nothing: 16 are 6 + 5 + 5.
+    As many tiles as can be are short ones, which compute fewer taps for nothing.
     """
     width, k = tile_width(source), s.segments * s.length
     padded = (s.columns + width - 1) // width * width
     tiles = (k + TILE_ROWS - 1) // TILE_ROWS
-    whole = tiles - min(tiles, tiles * TILE_ROWS - k)
+    whole = tiles - min(tiles, (tiles * TILE_ROWS - k) // (TILE_ROWS - SHORT_TAPS))
     share = following * s.width * width
     for panel in range(padded // width):
         start = panel * panels.stride + line * s.width * panels.row
@@ -194,10 +194,10 @@ def multiply_band(
                 )
                 tap += TILE_ROWS
             else:
-                add_fewer_outer_products(
+                add_short_outer_products(
                     lines * s.width, source, source_at, taps, tap, dy, start, panels.row, block, to, padded, add
                 )
-                tap += TILE_ROWS - 1
+                tap += SHORT_TAPS
 
 
 @kernel

@@ -25,6 +25,9 @@ from ..types import Array
 from .microkernel import TILE_BYTES, TILE_ROWS, TILE_VECTORS, Tile
 from .vector import Emitter
 
+SHORT_TAPS = TILE_ROWS * 2 // 3
+"""Taps of a short tile of a weight gradient: 16 taps are 6 + 6 + 4 of them, and on AVX-512 8 + 8."""
+
 _INT64 = ir.IntType(64)
 
 
@@ -209,7 +212,7 @@ def _outer_products(rows: int) -> Any:
     return twin if numba.config.DISABLE_JIT else outer_products
 
 
-add_outer_products, add_fewer_outer_products = _outer_products(TILE_ROWS), _outer_products(TILE_ROWS - 1)
+add_outer_products, add_short_outer_products = _outer_products(TILE_ROWS), _outer_products(SHORT_TAPS)
 
 
 def _multiply_taps_twin(

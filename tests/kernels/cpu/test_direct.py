@@ -144,18 +144,18 @@ def test_multiply_taps(dtype: np.dtype, k: int, slope: float):
 
 
 @numba.njit
-def outer_products(fewer, pixels, x, x_at, taps, first, dy, dy_at, dy_step, c, c_at, ldc, add):
-    if fewer:
-        direct_tile.add_fewer_outer_products(pixels, x, x_at, taps, first, dy, dy_at, dy_step, c, c_at, ldc, add)
+def outer_products(short, pixels, x, x_at, taps, first, dy, dy_at, dy_step, c, c_at, ldc, add):
+    if short:
+        direct_tile.add_short_outer_products(pixels, x, x_at, taps, first, dy, dy_at, dy_step, c, c_at, ldc, add)
     else:
         direct_tile.add_outer_products(pixels, x, x_at, taps, first, dy, dy_at, dy_step, c, c_at, ldc, add)
 
 
-@pytest.mark.parametrize("fewer", [False, True])
+@pytest.mark.parametrize("short", [False, True])
 @pytest.mark.parametrize("pixels", [0, 1, 2, 7, 40])
-def test_outer_products(dtype: np.dtype, fewer: bool, pixels: int):
+def test_outer_products(dtype: np.dtype, short: bool, pixels: int):
     """Pixels and taps in any order, dy's rows apart; overwritten and added to, and nothing else."""
-    width, rows, rng = width_of(dtype), TILE_ROWS - fewer, np.random.default_rng(pixels)
+    width, rows, rng = width_of(dtype), direct_tile.SHORT_TAPS if short else TILE_ROWS, np.random.default_rng(pixels)
     x, dy = lines(1, 99, 99, dtype), lines(pixels, width, width + GAP, dtype)
     x_at, taps = START + rng.permutation(45)[: max(pixels, 1)], rng.permutation(50)[: TILE_ROWS + 1]
     product = (
@@ -166,6 +166,6 @@ def test_outer_products(dtype: np.dtype, fewer: bool, pixels: int):
         c = lines(rows, width if add else 0, width + GAP, dtype)
         tile = c[START : START + rows * (width + GAP)].reshape(rows, -1)[:, :width]
         expected = tile + product if add else product
-        outer_products(fewer, pixels, x, x_at, taps, 1, dy, START, width + GAP, c, START, width + GAP, add)
+        outer_products(short, pixels, x, x_at, taps, 1, dy, START, width + GAP, c, START, width + GAP, add)
         np.testing.assert_array_equal(tile, expected)
         assert np.isfinite(c).sum() == rows * width
