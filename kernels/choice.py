@@ -1,21 +1,27 @@
 """An attribute that takes one of a few names."""
 
+from typing import TYPE_CHECKING
+
 
 class Choice:
-    """Descriptor: the default until one of the other names is assigned.
+    """Descriptor that checks what is assigned, first of all in `__init__`: there is no default.
+
+    It has no `__get__`, so that reading finds the object's own attribute as fast as any other: operations ask for
+    theirs at every call.
 
     Raises:
         ValueError: on assignment of a name that is none of them.
     """
 
-    def __init__(self, default: str, *others: str) -> None:
-        self.default, self.names = default, (default, *others)
+    def __init__(self, *names: str) -> None:
+        self.names = names
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, instance: object | None, owner: type) -> str:
-        return self.default if instance is None else vars(instance).get(self.name, self.default)
+    if TYPE_CHECKING:
+
+        def __get__(self, instance: object, owner: type) -> str: ...
 
     def __set__(self, instance: object, value: str) -> None:
         if value not in self.names:

@@ -10,14 +10,14 @@ from ..epilogue import fused
 from ..microkernel import TILE_ROWS
 from ..sampling import Sampling
 from ..weight_grad import chunks_of_patches, pack_dy
-from .flat import flat, flat_or_none
+from .flat import flat
 from .scratch import for_each_thread
 
 _OFFSET = np.dtype(np.int64)
 
 
 def convolve(
-    ops: OpsBase, s: Sampling, source: Array, panels: Array, bias: Array | None, act: Activation | None, y: Array
+    ops: OpsBase, s: Sampling, source: Array, panels: Array, bias: Array, act: Activation | None, y: Array
 ) -> None:
     """y = f(patches(source) @ panels + bias); call it inside a scratch block."""
     rows = implicit_gemm.BLOCK_TILES * TILE_ROWS
@@ -26,7 +26,7 @@ def convolve(
         implicit_gemm.row_blocks(s),
         source,
         panels,
-        flat_or_none(bias, y),
+        bias,
         fused(act),
         flat(y),
         ops.workspace.empty((s.segments * s.length,), _OFFSET),

@@ -15,12 +15,12 @@ from .. import implicit_gemm, narrow, sampling, weight_grad
 from ..epilogue import fused
 from ..microkernel import TILE_ROWS
 from . import direct
-from .flat import flat, flat_or_none
+from .flat import flat
 from .scratch import for_each_thread, padded
 
 
 def conv2d(
-    ops: OpsBase, x: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, y: Array
+    ops: OpsBase, x: Array, w: Array, stride: Pair, pads: Pads, bias: Array, act: Activation | None, y: Array
 ) -> None:
     """y = f(patches(x) @ w + bias); by columns where y has few channels and the stride is 1."""
     s = sampling.forward(x.shape, w.shape, y.shape, stride, pads)
@@ -36,7 +36,7 @@ def conv2d(
 
 
 def input_grad(
-    ops: OpsBase, dy: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, dx: Array
+    ops: OpsBase, dy: Array, w: Array, stride: Pair, pads: Pads, bias: Array, act: Activation | None, dx: Array
 ) -> None:
     """dx = f(convolutions of dy, one for each phase, + bias); by columns where the image has few channels."""
     if narrow.wins(dx.shape[3], ops.dtype):
@@ -113,7 +113,7 @@ def _numbers(count: int) -> Array:
 
 
 def _conv2d_by_columns(
-    ops: OpsBase, x: Array, w: Array, turned: Pads, bias: Array | None, act: Activation | None, y: Array
+    ops: OpsBase, x: Array, w: Array, turned: Pads, bias: Array, act: Activation | None, y: Array
 ) -> None:
     kh, kw, c, o = w.shape
     with ops.scratch():
@@ -123,7 +123,7 @@ def _conv2d_by_columns(
 
 
 def _input_grad_by_columns(
-    ops: OpsBase, dy: Array, w: Array, stride: Pair, pads: Pads, bias: Array | None, act: Activation | None, dx: Array
+    ops: OpsBase, dy: Array, w: Array, stride: Pair, pads: Pads, bias: Array, act: Activation | None, dx: Array
 ) -> None:
     (kh, kw, c, o), windows = w.shape, (dy.shape[1], dy.shape[2])
     size, before = (dx.shape[1], dx.shape[2]), (pads[0], pads[2])
@@ -142,7 +142,7 @@ def _input_grad_by_columns(
             before,
             size,
             c,
-            flat_or_none(bias, dx),
+            bias,
             fused(act),
             flat(dx),
             for_each_thread(ops, TILE_ROWS, np.int64),
@@ -158,7 +158,7 @@ def _convolve(
     s: sampling.Sampling,
     source: Array,
     panels: Array,
-    bias: Array | None,
+    bias: Array,
     act: Activation | None,
     y: Array,
 ) -> None:
@@ -172,7 +172,7 @@ def _convolve(
         implicit_gemm.row_blocks(s),
         source,
         panels,
-        flat_or_none(bias, y),
+        bias,
         fused(act),
         flat(y),
         for_each_thread(ops, results),

@@ -13,7 +13,6 @@ import numpy as np
 
 from ...types import Array
 from ..calls import Call, recorded
-from .flat import flat
 
 MOST_PLANS = 4096
 """When there are so many, all are forgotten; a training step has a few dozen."""
@@ -43,7 +42,7 @@ class Plans:
         self,
         key: Hashable,
         work: Callable[..., None],
-        operands: tuple[Array | None, ...],
+        operands: tuple[Array, ...],
         options: tuple[Hashable, ...],
     ) -> None:
         """work(*operands, *options), or what it launched when the key was the same, with these operands.
@@ -55,8 +54,8 @@ class Plans:
         if launches is not None:
             _launch(launches, operands)
             return
-        numbers = {_extent(operand): n for n, operand in enumerate(operands) if operand is not None}
-        if key in self._plans or len(numbers) < sum(operand is not None for operand in operands):
+        numbers = {_extent(operand): n for n, operand in enumerate(operands)}
+        if key in self._plans or len(numbers) < len(operands):
             work(*operands, *options)
             return
         with recorded() as calls:
@@ -68,8 +67,8 @@ class Plans:
             function(*arguments)
 
 
-def _launch(launches: list[Launch], operands: tuple[Array | None, ...]) -> None:
-    given = [None if operand is None else flat(operand) for operand in operands]
+def _launch(launches: list[Launch], operands: tuple[Array, ...]) -> None:
+    given = [operand.ravel() for operand in operands]
     for function, kept, missing in launches:
         arguments = kept.copy()
         for place, number in missing:
@@ -78,14 +77,14 @@ def _launch(launches: list[Launch], operands: tuple[Array | None, ...]) -> None:
 
 
 def _without(
-    numbers: dict[tuple[int, int], int], operands: tuple[Array | None, ...], calls: list[Call]
+    numbers: dict[tuple[int, int], int], operands: tuple[Array, ...], calls: list[Call]
 ) -> list[Launch] | None:
     """The calls, with gaps for the operands, whose `numbers` go by extent; None if one is there in part."""
     launches = []
     for function, arguments in calls:
         missing = []
         for place, argument in enumerate(arguments):
-            if not any(_shares(argument, operand) for operand in operands if operand is not None):
+            if not any(_shares(argument, operand) for operand in operands):
                 continue
             if isinstance(argument, tuple) or argument.ndim != 1 or _extent(argument) not in numbers:
                 return None

@@ -1,6 +1,7 @@
 """The product family on our own kernels: packed matmul, convolutions by Winograd, tap by tap, or implicit."""
 
 from collections.abc import Callable, Hashable
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from .kn2row import Kn2row
 from .plans import Plans
 from .scratch import for_each_thread
 from .winograd import Winograd
+
+_SHAPE = attrgetter("shape")
 
 MOST_MET = 0.8
 """Share of all windows and taps that meet inside the image, at most, for kn2row where Winograd is no choice: a pair of
@@ -51,6 +54,7 @@ class NumbaProducts(ProductOps):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.matmul_rung, self.convolution = "parallel", "auto"
         self._plans = Plans()
 
     def _matmul(
@@ -69,13 +73,13 @@ class NumbaProducts(ProductOps):
             rungs.matmul(self, self.matmul_rung, a, b, bias, act, trans_a, trans_b, y, accumulate)
             self._unfused(act, y)
             return
-        self._planned(self._run_matmul, (a, b, bias, y), act, trans_a, trans_b, accumulate)
+        self._planned(self._run_matmul, (a, b, flat_or_none(bias, y), y), act, trans_a, trans_b, accumulate)
 
     def _run_matmul(
         self,
         a: Array,
         b: Array,
-        bias: Array | None,
+        bias: Array,
         y: Array,
         act: Activation | None,
         trans_a: bool,
@@ -85,10 +89,10 @@ class NumbaProducts(ProductOps):
         (m, n), k = y.shape, a.shape[0] if trans_a else a.shape[1]
         slope = fused(act)
         if n == 1:
-            gemv.matvec(flat(a), m, k, trans_a, flat(b), flat_or_none(bias, y), slope, accumulate, flat(y))
+            gemv.matvec(flat(a), m, k, trans_a, flat(b), bias, slope, accumulate, flat(y))
             self._unfused(act, y)
             return
-        operands = flat(a), flat(b), flat_or_none(bias, y), flat(y)
+        operands = flat(a), flat(b), bias, flat(y)
         with self.scratch():
             if thin.wins(n, trans_a, self.dtype):
                 buffers = for_each_thread(self, thin.scratch_size(n, k, self.dtype))
@@ -115,17 +119,17 @@ class NumbaProducts(ProductOps):
             rungs.conv2d(self, self.convolution, x, w, stride, pads, bias, act, y)
             self._unfused(act, y)
             return
-        self._planned(self._run_conv2d, (x, w, bias, y), stride, pads, act)
+        self._planned(self._run_conv2d, (x, w, flat_or_none(bias, y), y), stride, pads, act)
 
     def _run_conv2d(
-        self, x: Array, w: Array, bias: Array | None, y: Array, stride: Pair, pads: Pads, act: Activation | None
+        self, x: Array, w: Array, bias: Array, y: Array, stride: Pair, pads: Pads, act: Activation | None
     ) -> None:
         with self.scratch():
             fast = self._fast(x.shape, w.shape, y.shape, stride, pads)
             if fast is None:
                 implicit.conv2d(self, x, w, stride, pads, bias, act, y)
             else:
-                fast.forward(x, w, flat_or_none(bias, y), fused(act), y)
+                fast.forward(x, w, bias, fused(act), y)
         self._unfused(act, y)
 
     def _conv2d_input_grad(
@@ -139,17 +143,17 @@ class NumbaProducts(ProductOps):
         dx: Array,
     ) -> None:
         """By Winograd's transforms or tap by tap where they win, else as an implicit product."""
-        self._planned(self._run_input_grad, (dy, w, bias, dx), stride, pads, act)
+        self._planned(self._run_input_grad, (dy, w, flat_or_none(bias, dx), dx), stride, pads, act)
 
     def _run_input_grad(
-        self, dy: Array, w: Array, bias: Array | None, dx: Array, stride: Pair, pads: Pads, act: Activation | None
+        self, dy: Array, w: Array, bias: Array, dx: Array, stride: Pair, pads: Pads, act: Activation | None
     ) -> None:
         with self.scratch():
             fast = self._fast(dx.shape, w.shape, dy.shape, stride, pads)
             if fast is None:
                 implicit.input_grad(self, dy, w, stride, pads, bias, act, dx)
             else:
-                fast.input_grad(dy, w, flat_or_none(bias, dx), fused(act), dx)
+                fast.input_grad(dy, w, bias, fused(act), dx)
         self._unfused(act, dx)
 
     def _conv2d_weight_grad(self, x: Array, dy: Array, stride: Pair, pads: Pads, dw: Array, accumulate: bool) -> None:
@@ -164,13 +168,12 @@ class NumbaProducts(ProductOps):
             else:
                 fast.weight_grad(x, dy, dw, accumulate)
 
-    def _planned(self, work: Callable[..., None], operands: tuple[Array | None, ...], *options: Hashable) -> None:
+    def _planned(self, work: Callable[..., None], operands: tuple[Array, ...], *options: Hashable) -> None:
         """work(*operands, *options), or what it launched the last time with such operands."""
         if recording():
             work(*operands, *options)
             return
-        shapes = [None if operand is None else operand.shape for operand in operands]
-        key = (work.__name__, self.convolution, self.workspace.position, *options, *shapes)
+        key = (work.__name__, self.convolution, self.workspace.position, *options, *map(_SHAPE, operands))
         self._plans.run(key, work, operands, options)
 
     def _fast(

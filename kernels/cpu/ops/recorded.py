@@ -35,7 +35,7 @@ class RecordedOps(OpsBase):
 
     def empty(self, shape: Shape, dtype: np.typing.DTypeLike | None = None) -> Array:
         """See the base; while recording, what NumPy's functions do with the buffer is recorded, too."""
-        buffer = super().empty(shape, dtype)
+        buffer = self.workspace.empty(shape, self.dtype if dtype is None else np.dtype(dtype))
         return buffer.view(Traced) if recording() else buffer
 
     def can_look(self, array: Array) -> bool:

@@ -1,6 +1,7 @@
 """The product family on CUDA kernels: every product is one launch, or two where its sums are split."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,10 @@ class CudaProducts(DeviceOps, ProductOps):
     matmul_rung = Choice("auto", *MATMUL)
     convolution = Choice("auto", *CONVOLUTION)
     tf32 = False
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.matmul_rung = self.convolution = "auto"
 
     def _matmul(
         self,
