@@ -189,12 +189,12 @@ def matmul(
     trans_b: bool,
     accumulate: bool,
     slope: float,
+    panels: Array,
+    buffers: Array,
     a: Array,
     b: Array,
     bias: Array,
     y: Array,
-    panels: Array,
-    buffers: Array,
 ) -> None:
     """A `Product`, with scratch of `scratch_sizes`: all A panels of a block, and a row of `buffers` for each thread.
 

@@ -101,12 +101,12 @@ def matmul(
     trans_b: bool,
     accumulate: bool,
     slope: float,
+    buffers: Array,
+    tables: Array,
     a: Array,
     b: Array,
     bias: Array,
     y: Array,
-    buffers: Array,
-    tables: Array,
 ) -> None:
     """A `gemm.Product`; `buffers`, of `scratch_size`, and `tables`, of THIN_ROWS, have a row a thread."""
     p = Product(m, n, k, k, ldb, False, trans_b, accumulate, slope)

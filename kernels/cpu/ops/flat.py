@@ -17,4 +17,4 @@ def flat(a: Array) -> Array:
 
 def flat_or_none(a: Array | None, like: Array) -> Array:
     """a as one row; no elements in place of None."""
-    return _NOTHING[like.dtype] if a is None else a.reshape(-1)
+    return _NOTHING[like.dtype] if a is None else a.ravel()

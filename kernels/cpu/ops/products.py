@@ -72,8 +72,13 @@ class NumbaProducts(ProductOps):
         if self.matmul_rung in PRODUCTS:
             rungs.matmul(self, self.matmul_rung, a, b, bias, act, trans_a, trans_b, y, accumulate)
             self._unfused(act, y)
-            return
-        self._planned(self._run_matmul, (a, b, flat_or_none(bias, y), y), act, trans_a, trans_b, accumulate)
+        elif y.shape[1] == 1:  # takes no scratch memory: soon called, in less time than a plan is found
+            m, k = a.shape[::-1] if trans_a else a.shape
+            shift = flat_or_none(bias, y)
+            gemv.matvec(flat(a), m, k, trans_a, flat(b), shift, fused(act), accumulate, flat(y))
+            self._unfused(act, y)
+        else:
+            self._planned(self._run_matmul, (a, b, flat_or_none(bias, y), y), act, trans_a, trans_b, accumulate)
 
     def _run_matmul(
         self,
@@ -87,21 +92,16 @@ class NumbaProducts(ProductOps):
         accumulate: bool,
     ) -> None:
         (m, n), k = y.shape, a.shape[0] if trans_a else a.shape[1]
-        slope = fused(act)
-        if n == 1:
-            gemv.matvec(flat(a), m, k, trans_a, flat(b), bias, slope, accumulate, flat(y))
-            self._unfused(act, y)
-            return
-        operands = flat(a), flat(b), bias, flat(y)
+        slope, operands = fused(act), (flat(a), flat(b), bias, flat(y))
         with self.scratch():
             if thin.wins(n, trans_a, self.dtype):
                 buffers = for_each_thread(self, thin.scratch_size(n, k, self.dtype))
                 tables = for_each_thread(self, THIN_ROWS, np.int64)
-                thin.matmul(m, n, k, b.shape[1], trans_b, accumulate, slope, *operands, buffers, tables)
+                thin.matmul(m, n, k, b.shape[1], trans_b, accumulate, slope, buffers, tables, *operands)
             else:
                 product = m, n, k, a.shape[1], b.shape[1], trans_a, trans_b, accumulate, slope
                 panels, buffer = gemm.scratch_sizes(m, k, self.dtype)
-                gemm.matmul(*product, *operands, self.empty((panels,)), for_each_thread(self, buffer))
+                gemm.matmul(*product, self.empty((panels,)), for_each_thread(self, buffer), *operands)
         self._unfused(act, y)
 
     def _conv2d(
