@@ -26,7 +26,7 @@ from .microkernel import TILE_BYTES, TILE_ROWS, TILE_VECTORS, Tile
 from .vector import Emitter
 
 SHORT_TAPS = TILE_ROWS * 2 // 3
-"""Taps of a short tile of a weight gradient: 16 taps are 6 + 6 + 4 of them, and on AVX-512 8 + 8."""
+"""Taps of a short tile of a weight gradient: 16 of them are two on AVX-512, where tiles of 12 and 11 rows make 22."""
 
 _INT64 = ir.IntType(64)
 
@@ -212,7 +212,9 @@ def _outer_products(rows: int) -> Any:
     return twin if numba.config.DISABLE_JIT else outer_products
 
 
-add_outer_products, add_short_outer_products = _outer_products(TILE_ROWS), _outer_products(SHORT_TAPS)
+add_outer_products, add_fewer_outer_products, add_short_outer_products = (
+    _outer_products(rows) for rows in (TILE_ROWS, TILE_ROWS - 1, SHORT_TAPS)
+)
 
 
 def _multiply_taps_twin(

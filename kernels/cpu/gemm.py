@@ -7,7 +7,8 @@
                 the first one packs the panel     (KC, W), read M/R times from the cache
             behind the last block: bias and activation, while the rows of y are still near
 
-B is packed just in time by the thread that needs it, so its panel never leaves the core. Only M x N is partitioned and
+B is packed just in time by the thread that needs it, so its panel never leaves the core (for a few rows of A it is not
+packed at all). Only M x N is partitioned and
 the order of the sum over K is fixed, so the bits do not depend on the number of threads.
 
 Floor: 2 M N K FLOPs; the bytes of a, b and y once each, and of y once more for every further block of K.
@@ -144,8 +145,8 @@ def multiply_item(
 ) -> None:
     """A few panels of B, packed, times one of `row_blocks` blocks of A panels.
 
-    A tile that sticks out of y is computed in full behind the B panel, and what belongs to y copied from there. Where
-    one or two A panels hold fewer rows than a tile, B is not worth packing and is read where it stands.
+    A tile that sticks out of y is computed in full behind the B panel, and what belongs to y copied from there. For
+    one or two A panels, each of fewer rows than a tile, B is not worth packing: as it is it is read where it stands.
     """
     width, (whole, short), b_panels = tile_width(y), _panels_of(p.m), buffers[numba.get_thread_id()]
     total = whole + short

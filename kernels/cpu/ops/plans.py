@@ -46,7 +46,7 @@ class Plans:
         """work(*operands, *options), or what it launched when the key was the same, with these operands.
 
         `work` only calls kernels, on scratch memory and on C-contiguous operands, `flat` and as a whole. Where an
-        operand is there in part, or two begin at the same place, it is called each time.
+        operand is there in part, or two are the same array, it is called each time.
         """
         launches = self._plans.get(key)
         if launches is not None:

@@ -144,18 +144,37 @@ def test_multiply_taps(dtype: np.dtype, k: int, slope: float):
 
 
 @numba.njit
-def outer_products(short, pixels, x, x_at, taps, first, dy, dy_at, dy_step, c, c_at, ldc, add):
-    if short:
+def outer_products(rows, pixels, x, x_at, taps, first, dy, dy_at, dy_step, c, c_at, ldc, add):
+    if rows == TILE_ROWS:
+        direct_tile.add_outer_products(pixels, x, x_at, taps, first, dy, dy_at, dy_step, c, c_at, ldc, add)
+    elif rows == direct_tile.SHORT_TAPS:
         direct_tile.add_short_outer_products(pixels, x, x_at, taps, first, dy, dy_at, dy_step, c, c_at, ldc, add)
     else:
-        direct_tile.add_outer_products(pixels, x, x_at, taps, first, dy, dy_at, dy_step, c, c_at, ldc, add)
+        direct_tile.add_fewer_outer_products(pixels, x, x_at, taps, first, dy, dy_at, dy_step, c, c_at, ldc, add)
 
 
-@pytest.mark.parametrize("short", [False, True])
+@pytest.mark.parametrize("taps", range(1, direct.MOST_TAPS + 1))
+def test_tiles_hold_all_taps_and_few_others(taps: int):
+    """As many tiles as whole ones would be, and never more rows than with tiles of R and R - 1."""
+    tiles, rows = -(-taps // TILE_ROWS), []
+    for tile in range(tiles):
+        rows.append(direct.taps_of_tile(taps - sum(rows), tiles - tile))
+    assert set(rows) <= {direct_tile.SHORT_TAPS, TILE_ROWS - 1, TILE_ROWS}
+    assert taps <= sum(rows) <= max(taps, tiles * (TILE_ROWS - 1))
+
+
+def test_sixteen_taps_leave_no_row_empty():
+    tiles, rows = -(-16 // TILE_ROWS), []
+    for tile in range(tiles):
+        rows.append(direct.taps_of_tile(16 - sum(rows), tiles - tile))
+    assert sum(rows) == 16
+
+
+@pytest.mark.parametrize("rows", [TILE_ROWS, TILE_ROWS - 1, direct_tile.SHORT_TAPS])
 @pytest.mark.parametrize("pixels", [0, 1, 2, 7, 40])
-def test_outer_products(dtype: np.dtype, short: bool, pixels: int):
+def test_outer_products(dtype: np.dtype, rows: int, pixels: int):
     """Pixels and taps in any order, dy's rows apart; overwritten and added to, and nothing else."""
-    width, rows, rng = width_of(dtype), direct_tile.SHORT_TAPS if short else TILE_ROWS, np.random.default_rng(pixels)
+    width, rng = width_of(dtype), np.random.default_rng(pixels)
     x, dy = lines(1, 99, 99, dtype), lines(pixels, width, width + GAP, dtype)
     x_at, taps = START + rng.permutation(45)[: max(pixels, 1)], rng.permutation(50)[: TILE_ROWS + 1]
     product = (
@@ -166,6 +185,6 @@ def test_outer_products(dtype: np.dtype, short: bool, pixels: int):
         c = lines(rows, width if add else 0, width + GAP, dtype)
         tile = c[START : START + rows * (width + GAP)].reshape(rows, -1)[:, :width]
         expected = tile + product if add else product
-        outer_products(short, pixels, x, x_at, taps, 1, dy, START, width + GAP, c, START, width + GAP, add)
+        outer_products(rows, pixels, x, x_at, taps, 1, dy, START, width + GAP, c, START, width + GAP, add)
         np.testing.assert_array_equal(tile, expected)
         assert np.isfinite(c).sum() == rows * width

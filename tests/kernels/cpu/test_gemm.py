@@ -74,6 +74,8 @@ def test_batches_that_short_tiles_complete(ops: NumbaOps, trans_a: bool, trans_b
     for m in (SHORT_ROWS, 2 * SHORT_ROWS, TILE_ROWS + SHORT_ROWS, 2 * TILE_ROWS + 2 * SHORT_ROWS, 64, 128):
         for n in (WIDE + COLUMNS, WIDE + 3):
             check(ops, m, n, 21, trans_a, trans_b)
+    for m in (SHORT_ROWS, 2 * SHORT_ROWS):
+        check(ops, m, WIDE + COLUMNS + 3, 2 * gemm.KC + 5, trans_a, trans_b)
 
 
 @given(m=st.integers(0, 5000))
