@@ -163,7 +163,7 @@ def convolve(
 def taps_of_tile(left: int, tiles: int) -> int:
     """Taps of the next of so many tiles for those that are left: the fewest for which whole tiles do the others.
 
-    So few are computed for nothing: on AVX-512 16 are 8 + 8, on AVX2 4 + 6 + 6; 27 are 8 + 8 + 11 and 4 + 5 + 6 + 6 + 6.
+    Few are computed for nothing so: on AVX-512 16 are 8 + 8, on AVX2 4 + 6 + 6; 27 8 + 8 + 11, 4 + 5 + 6 + 6 + 6.
     """
     for rows in (SHORT_TAPS, TILE_ROWS - 1):
         if rows + (tiles - 1) * TILE_ROWS >= left:
