@@ -146,7 +146,7 @@ def multiply_item(
     """A few panels of B, packed, times one of `row_blocks` blocks of A panels.
 
     A tile that sticks out of y is computed in full behind the B panel, and what belongs to y copied from there. For
-    one or two A panels, each of fewer rows than a tile, B is not worth packing: as it is it is read where it stands.
+    one or two A panels, each of fewer rows than a tile, B is not worth packing and, untransposed, read in place.
     """
     width, (whole, short), b_panels = tile_width(y), _panels_of(p.m), buffers[numba.get_thread_id()]
     total = whole + short

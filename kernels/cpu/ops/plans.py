@@ -4,7 +4,7 @@ Which algorithm, how much scratch memory and where it lies, a dozen numbers for 
 shapes, the options and where the workspace stands. Finding it out took 17 of the 30 us that Python spent on a
 convolution of one channel, and three times that after a kernel that had the caches to itself. So the kernels that an
 operation launches are recorded the first time; from then on the operands are put in their places. Where these are the
-last ones, in the operation's order, as in a matrix product, that is a call of a `partial`, 2 us less of Python.
+last ones, in the order of the operation, as in a matrix product, a launch is a call of a `partial`.
 """
 
 from collections.abc import Callable, Hashable
