@@ -8,8 +8,8 @@
             behind the last block: bias and activation, while the rows of y are still near
 
 B is packed just in time by the thread that needs it, so its panel never leaves the core (for a few rows of A it is not
-packed at all). Only M x N is partitioned and
-the order of the sum over K is fixed, so the bits do not depend on the number of threads.
+packed at all). Only M x N is partitioned and the order of the sum over K is fixed, so the bits do not depend on the
+number of threads.
 
 Floor: 2 M N K FLOPs; the bytes of a, b and y once each, and of y once more for every further block of K.
 """

@@ -153,21 +153,24 @@ def outer_products(rows, pixels, x, x_at, taps, first, dy, dy_at, dy_step, c, c_
         direct_tile.add_fewer_outer_products(pixels, x, x_at, taps, first, dy, dy_at, dy_step, c, c_at, ldc, add)
 
 
-@pytest.mark.parametrize("taps", range(1, direct.MOST_TAPS + 1))
-def test_tiles_hold_all_taps_and_few_others(taps: int):
-    """As many tiles as whole ones would be, and never more rows than with tiles of R and R - 1."""
+def rows_of_tiles(taps: int) -> list[int]:
+    """Of all tiles, one after the other."""
     tiles, rows = -(-taps // TILE_ROWS), []
     for tile in range(tiles):
         rows.append(direct.taps_of_tile(taps - sum(rows), tiles - tile))
+    return rows
+
+
+@pytest.mark.parametrize("taps", range(1, direct.MOST_TAPS + 1))
+def test_tiles_hold_all_taps_and_few_others(taps: int):
+    """As many tiles as whole ones would be, and never more rows than with tiles of R and R - 1."""
+    rows = rows_of_tiles(taps)
     assert set(rows) <= {direct_tile.SHORT_TAPS, TILE_ROWS - 1, TILE_ROWS}
-    assert taps <= sum(rows) <= max(taps, tiles * (TILE_ROWS - 1))
+    assert taps <= sum(rows) <= max(taps, len(rows) * (TILE_ROWS - 1))
 
 
 def test_sixteen_taps_leave_no_row_empty():
-    tiles, rows = -(-16 // TILE_ROWS), []
-    for tile in range(tiles):
-        rows.append(direct.taps_of_tile(16 - sum(rows), tiles - tile))
-    assert sum(rows) == 16
+    assert sum(rows_of_tiles(16)) == 16
 
 
 @pytest.mark.parametrize("rows", [TILE_ROWS, TILE_ROWS - 1, direct_tile.SHORT_TAPS])
