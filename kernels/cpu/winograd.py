@@ -23,21 +23,22 @@ from .winograd_inverse import input_grad_of_image, output_of_image, weight_grad_
 from .winograd_lines import BLOCK_ROWS, forward_line, input_grad_line, line_blocks, weight_grad_line
 from .winograd_plan import N_V, TILES, Z_AT, Plan
 from .winograd_scratch import Scratch
-from .winograd_transforms import gradients_of_image, inputs_of_image
+from .winograd_transforms import gradients_of_block, inputs_of_block, tile_blocks
 
 
 @parallel_kernel
 def forward(
     plan: Plan, x: Array, w: Array, bias: Array, slope: float, y: Array, u: Array, lines: Array, scratch: Scratch
 ) -> None:
-    """y = f(conv2d(x, w) + bias); w in panels (O/W, KH, KW, C, W), where what becomes a panel of V lies side by side.
+    """y = f(conv2d(x, w) + bias).
 
     U has `Plan.u_size` numbers, the lines of y `Plan.y_size`.
     """
-    blocks = line_blocks(plan.geometry.filters // tile_width(y))
+    g, blocks = plan.geometry, line_blocks(plan.geometry.filters // tile_width(y))
     for number, first, images in plan.passes:
         kind = plan.kinds[number]
-        fork(inputs_of_image, images, (plan, kind, first, images, TILE_ROWS, x, u, scratch.tile))
+        items = g.stride_v * tile_blocks(images * kind[TILES])
+        fork(inputs_of_block, items, (plan, kind, first, images, TILE_ROWS, x, u, scratch.tiles))
         fork(forward_line, kind[N_V] * blocks, (plan, kind, images, u, w, lines, scratch))
         fork(output_of_image, images, (plan, kind, first, images, lines, bias, slope, y))
 
@@ -54,10 +55,10 @@ def input_grad(
     items = plan.lines.shape[0] * line_blocks(g.patch // tile_width(dx))
     for first, images in plan.groups:
         for kind in plan.kinds:
-            fork(gradients_of_image, images, (plan, kind, first, images, TILE_ROWS, dy, z, kind[Z_AT], scratch.tile))
+            blocks = tile_blocks(images * kind[TILES])
+            fork(gradients_of_block, blocks, (plan, kind, first, images, TILE_ROWS, dy, z, kind[Z_AT], scratch.tiles))
         fork(input_grad_line, items, (plan, images, z, w, lines, scratch))
-        phases = images * g.stride_v * g.stride_h
-        fork(input_grad_of_image, phases, (plan, first, images, lines, bias, slope, dx))
+        fork(input_grad_of_image, images * g.stride_v, (plan, first, images, lines, bias, slope, dx))
 
 
 @parallel_kernel
@@ -69,9 +70,9 @@ def weight_grad(
     blocks = (g.patch + BLOCK_ROWS - 1) // BLOCK_ROWS
     for number, first, images in plan.passes:
         kind = plan.kinds[number]
-        tiles = rows_in_one(images * kind[TILES])
-        fork(inputs_of_image, images, (plan, kind, first, images, tiles, x, u, scratch.tile))
-        fork(gradients_of_image, images, (plan, kind, first, images, tiles, dy, z, 0, scratch.tile))
+        tiles, tile_items = rows_in_one(images * kind[TILES]), tile_blocks(images * kind[TILES])
+        fork(inputs_of_block, g.stride_v * tile_items, (plan, kind, first, images, tiles, x, u, scratch.tiles))
+        fork(gradients_of_block, tile_items, (plan, kind, first, images, tiles, dy, z, 0, scratch.tiles))
         fork(weight_grad_line, kind[N_V] * blocks, (plan, kind, images, u, z, lines, scratch))
         fork(weight_grad_of_channel, g.patch, (plan, kind, lines, dw, add))
         add = True

@@ -19,16 +19,15 @@ def output_of_image(
 ) -> None:
     """The pass's tiles of y (N, HO, WO, O) in image first + item: f(A^T lines + bias)."""
     g, run = plan.geometry, tile_width(y)
-    m_v, m_h, distance = kind[M_V], kind[M_H], distance_of(images * kind[TILES], plan.y_row, y.itemsize)
+    m_v, m_h, distance = kind[M_V], kind[M_H], distance_of(images * kind[TILES], kind[M_H] * g.filters, y.itemsize)
     for t in range(kind[TILES]):
         top, left = plan.tiles[kind[FIRST_TILE] + t, 0], plan.tiles[kind[FIRST_TILE] + t, 1]
         at = (((first + item) * g.rows + top) * g.columns + left) * g.filters
-        for j in range(m_h):
-            source = j * distance + (item * kind[TILES] + t) * plan.y_row
-            apply_matrix(
-                plan.tables, matrix(0, m_v, AT), m_v, kind[N_V], lines, source, m_h * distance, run,
-                y, at + j * g.filters, g.columns * g.filters, run, g.filters // run,
-            )  # fmt: skip
+        apply_matrix(
+            plan.tables, matrix(0, m_v, AT), m_v, kind[N_V],
+            lines, (item * kind[TILES] + t) * m_h * g.filters, distance, run,
+            y, at, g.columns * g.filters, run, m_h * g.filters // run,
+        )  # fmt: skip
         if bias.size or slope != 1:
             for i in range(m_v):
                 for j in range(m_h):
@@ -39,48 +38,44 @@ def output_of_image(
 def input_grad_of_image(
     item: int, plan: Plan, first: int, images: int, lines: Array, bias: Array, slope: float, dx: Array
 ) -> None:
-    """A phase of an image of the group, from `first` on, of dx (N, H, W, C): f(B lines + bias).
+    """A vertical phase of an image of the group, from `first` on, of dx (N, H, W, C): f(B lines + bias).
 
     The tiles above and to the left come first (`Plan.kinds` begins with the longer ones, which lie there). What a tile
     shares with them is added, the rest overwritten; what sticks out of the image is left out.
     """
     g, run, tables = plan.geometry, tile_width(dx), plan.tables
-    n, phase = item // (g.stride_v * g.stride_h), item % (g.stride_v * g.stride_h)
-    down, across = g.stride_v * g.size_h * g.channels, g.stride_h * g.channels
-    first_row, first_column = phase // g.stride_h - g.before_v, phase % g.stride_h - g.before_h
-    image = (first + n) * g.size_v * g.size_h * g.channels
+    n, a = item // g.stride_v, item % g.stride_v
+    line = g.size_h * g.channels
+    image, down = (first + n) * g.size_v * line, g.stride_v * line
     for kind in plan.kinds:
-        n_v, n_h, distance = kind[N_V], kind[N_H], distance_of(images * kind[TILES], plan.x_row, dx.itemsize)
-        vertical, step = matrix(0, kind[M_V], B), n_h * distance
+        n_v, n_h, distance = kind[N_V], kind[N_H], distance_of(images * kind[TILES], kind[N_H] * g.patch, dx.itemsize)
+        vertical = matrix(0, kind[M_V], B)
         for t in range(kind[TILES]):
             top, left = plan.tiles[kind[FIRST_TILE] + t, 0], plan.tiles[kind[FIRST_TILE] + t, 1]
-            row, column = first_row + top * g.stride_v, first_column + left * g.stride_h
+            row, column = top * g.stride_v + a - g.before_v, left * g.stride_h - g.before_h
             low, high = inside(row, g.stride_v, n_v, g.size_v)
-            begin, end = inside(column, g.stride_h, n_h, g.size_h)
-            for j in range(begin, end):
-                shared = 0 if top == 0 else n_v - kind[M_V]
-                if left and j < n_h - kind[M_H]:
-                    shared = n_v
-                shared = min(max(shared, low), high)
-                source = kind[X_AT] + j * distance + (n * kind[TILES] + t) * plan.x_row + phase * g.channels
-                at = image + (row * g.size_h + column) * g.channels + j * across
+            begin, end = inside(column, 1, n_h * g.stride_h, g.size_h)
+            above = min(max(0 if top == 0 else n_v - kind[M_V], low), high)
+            beside = min(max(0 if left == 0 else (n_h - kind[M_H]) * g.stride_h, begin), end)
+            source = kind[X_AT] + ((n * kind[TILES] + t) * g.stride_v + a) * n_h * g.stride_h * g.channels
+            at = image + row * line + column * g.channels
+            for k, behind, c, last in ((low, high, begin, beside), (low, above, beside, end)):
                 add_matrix(
-                    tables, vertical + low * ORDER, shared - low, n_v, lines, source, step, run,
-                    dx, at + low * down, down, run, g.channels // run,
+                    tables, vertical + k * ORDER, behind - k, n_v, lines, source + c * g.channels, distance, run,
+                    dx, at + k * down + c * g.channels, down, run, (last - c) * g.channels // run,
                 )  # fmt: skip
-                apply_matrix(
-                    tables, vertical + shared * ORDER, high - shared, n_v, lines, source, step, run,
-                    dx, at + shared * down, down, run, g.channels // run,
-                )  # fmt: skip
-    behind_v = first_row + (g.rows + (g.kernel_v - 1) // g.stride_v) * g.stride_v
-    behind_h = first_column + (g.columns + (g.kernel_h - 1) // g.stride_h) * g.stride_h
-    for row in range(first_row % g.stride_v, g.size_v, g.stride_v):
-        for column in range(first_column % g.stride_h, g.size_h, g.stride_h):
-            at = image + (row * g.size_h + column) * g.channels
-            if row >= behind_v or column >= behind_h:
-                clear_run(dx, at, g.channels)
-            if bias.size or slope != 1:
-                finish(dx, at, g.channels, bias, 0, slope)
+            apply_matrix(
+                tables, vertical + above * ORDER, high - above, n_v, lines, source + beside * g.channels, distance, run,
+                dx, at + above * down + beside * g.channels, down, run, (end - beside) * g.channels // run,
+            )  # fmt: skip
+    behind_v = (g.rows + (g.kernel_v - 1) // g.stride_v) * g.stride_v - g.before_v
+    behind_h = (g.columns + (g.kernel_h - 1) // g.stride_h) * g.stride_h - g.before_h
+    for row in range((a - g.before_v) % g.stride_v, g.size_v, g.stride_v):
+        at, seen = image + row * line, 0 if row >= behind_v else min(max(0, behind_h), g.size_h) * g.channels
+        clear_run(dx, at + seen, line - seen)
+        if bias.size or slope != 1:
+            for column in range(g.size_h):
+                finish(dx, at + column * g.channels, g.channels, bias, 0, slope)
 
 
 @kernel

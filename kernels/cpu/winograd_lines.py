@@ -4,12 +4,13 @@ A work item is a vertical point i and LINE_PANELS panels of W columns of the pro
 rows). It multiplies the n_h points of the line and undoes the horizontal transform at once, so the products themselves
 are never stored as a whole.
 
-    forward          lines of y   (m_h, tiles, O)      = (U_i V_i) A          K summed
-    input gradient   lines of dx  (n_h, tiles, K)      = (Z_i V_i^T) B^T      O summed
-    weight gradient  lines of dw  (taps, K, O)         = (U_i^T Z_i) G        tiles summed
+    forward          lines of y   (tiles, m_h, O)             = (U_i V_i) A          K summed
+    input gradient   lines of dx  (tiles, S_v, n_h, S_h C)    = (Z_i V_i^T) B^T      O summed
+    weight gradient  lines of dw  (taps, K, O)                = (U_i^T Z_i) G        tiles summed
 
-`winograd_inverse.py` sums the lines over i, each with its weight in the vertical transform. W = numbers of a
-micro-tile's row; everything here works on runs of W channels.
+`winograd_inverse.py` sums the lines over i, each with its weight in the vertical transform. A tile's part of a line is
+one run of memory in the order of the image, for whoever writes it here and for whoever reads it there: a stream that
+the CPU foresees. W = numbers of a micro-tile's row; everything here works on runs of W channels.
 """
 
 import math
@@ -77,7 +78,7 @@ def _first_tile(
 def forward_line(
     item: int, plan: Plan, kind: Array, images: int, u: Array, w: Array, out: Array, scratch: Scratch
 ) -> None:
-    """A line of y for a few panels of filters from U and w in panels."""
+    """A line of y for a few panels of filters from U and w."""
     g, run, slot = plan.geometry, tile_width(u), numba.get_thread_id()
     panel, products, middle = scratch.panel[slot], scratch.products[slot], scratch.middle[slot]
     panels = g.filters // run
@@ -86,13 +87,13 @@ def forward_line(
     m_h, n_h, rows, phases = kind[M_H], kind[N_H], images * kind[TILES], g.stride_v * g.stride_h
     entry, product = g.channels * run, whole_tiles(rows) * run
     of_phase = ((g.kernel_h - 1) // g.stride_h + 1) * entry
-    for q in range(first, behind):
-        start = q * g.kernel_v * g.kernel_h * entry
-        for phase in range(phases):
+    for phase in range(phases):
+        for q in range(first, behind):
+            at = ((q - first) * phases + phase) * of_phase
             weights_vertical(
-                i, plan, kind, phase, w, entry, start, g.channels, middle, ((q - first) * phases + phase) * of_phase
+                i, plan, kind, phase, w, g.channels * g.filters, q * run, g.filters, g.channels, middle, at
             )
-    point, to = points_apart(rows, g.patch, u.itemsize), distance_of(rows, plan.y_row, u.itemsize)
+    point, to = points_apart(rows, g.patch, u.itemsize), distance_of(rows, m_h * g.filters, u.itemsize)
     for j in range(n_h):
         u_at = (i * n_h + j) * point
         for q in range(first, behind):
@@ -104,10 +105,10 @@ def forward_line(
                     u, block_of_u, products, at, phase > 0,
                 )  # fmt: skip
             multiply_blocks(TILE_ROWS, rows, g.patch, u, u_at, plan.rows, panel, products, at, False)
-    for q in range(first, behind):
+    for r in range(rows):
         apply_matrix(
-            plan.tables, matrix(1, m_h, AT), m_h, n_h, products, (q - first) * n_h * product, product, run,
-            out, i * m_h * to + q * run, to, plan.y_row, rows,
+            plan.tables, matrix(1, m_h, AT), m_h, n_h, products, r * run, product, n_h * product,
+            out, i * to + r * m_h * g.filters + first * run, g.filters, run, behind - first,
         )  # fmt: skip
 
 
@@ -125,8 +126,8 @@ def input_grad_line(item: int, plan: Plan, images: int, z: Array, w: Array, out:
     product, of_panel = whole_tiles(rows) * run, ((g.kernel_h - 1) // g.stride_h + 1) * entry
     for q in range(first, behind):
         phase, start = q * run // g.channels, q * run % g.channels * g.kernel_v * g.kernel_h * g.filters
-        weights_vertical(i, plan, kind, phase, w, entry, start, g.filters, middle, (q - first) * of_panel)
-    point, to = points_apart(rows, g.filters, z.itemsize), distance_of(rows, plan.x_row, z.itemsize)
+        weights_vertical(i, plan, kind, phase, w, entry, start, run, g.filters, middle, (q - first) * of_panel)
+    point, to = points_apart(rows, g.filters, z.itemsize), distance_of(rows, n_h * g.patch, z.itemsize)
     for j in range(n_h):
         start = kind[Z_AT] + (i * n_h + j) * point
         for q in range(first, behind):
@@ -136,11 +137,18 @@ def input_grad_line(item: int, plan: Plan, images: int, z: Array, w: Array, out:
                 j, plan, kind, phase, g.filters, middle, source, panel, 0, z, start, products, at, False
             )  # fmt: skip
             multiply_blocks(TILE_ROWS, rows, g.filters, z, start, plan.rows, panel, products, at, False)
-    for q in range(first, behind):
-        apply_matrix(
-            plan.tables, matrix(1, kind[M_H], B), n_h, n_h, products, (q - first) * n_h * product, product, run,
-            out, kind[X_AT] + i * n_h * to + q * run, to, plan.x_row, rows,
-        )  # fmt: skip
+    of_phase = g.stride_h * g.channels
+    for r in range(rows):
+        q = first
+        while q < behind:
+            a, at = q * run // of_phase, q * run % of_phase
+            count = min(behind, (a + 1) * of_phase // run) - q
+            apply_matrix(
+                plan.tables, matrix(1, kind[M_H], B), n_h, n_h,
+                products, (q - first) * n_h * product + r * run, product, n_h * product,
+                out, kind[X_AT] + i * to + r * n_h * g.patch + a * n_h * of_phase + at, of_phase, run, count,
+            )  # fmt: skip
+            q += count
 
 
 @kernel

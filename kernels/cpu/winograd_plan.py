@@ -106,8 +106,6 @@ class Plan(NamedTuple):
     lines: Array  # (lines, 2): kind, vertical point
     rows: Array  # (TILE_ROWS,): where the rows of a block begin in U and Z
     tables: Array  # (2 axes, LARGEST_TILE + 1, 6, ORDER*ORDER) flat: for each m the matrices B^T, B, A^T, A, G, G^T
-    x_row: int  # from a tile to the next in the lines of dx
-    y_row: int  # in the lines of y
     u_size: int  # numbers that a pass stores, at most: U, Z, the lines of y and of dw
     z_size: int
     y_size: int
@@ -132,11 +130,6 @@ def tiles_of_pass(filters: int) -> int:
     return MOST_TILES if filters >= MANY_FILTERS else MOST_TILES // 2
 
 
-def row_stride(columns: int, itemsize: int) -> int:
-    """Distance of two rows of a matrix: a cache line more, so that a column does not fall into one set of the cache."""
-    return columns + 64 // itemsize
-
-
 def apart(rows: int, stride: int, itemsize: int) -> int:
     """From a point's matrix of `rows` rows to the next point's: five cache lines more than a multiple of 4 KiB.
 
@@ -155,7 +148,6 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
     cuts = cut(outputs[0], taps[0]), cut(outputs[1], taps[1])
     kinds, tiles = _kinds(cuts, taps)
     k = stride[0] * stride[1] * c
-    x_row, y_row = row_stride(k, dtype.itemsize), row_stride(o, dtype.itemsize)
 
     most = tiles_of_pass(o)
     passes = [(number, *part) for number, kind in enumerate(kinds) for part in parts(images, most // kind.tiles)]
@@ -163,8 +155,8 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
     for number, _, count in passes:
         m_h, n_v, n_h, in_pass = kinds[number].m_h, kinds[number].n_v, kinds[number].n_h, count * kinds[number].tiles
         u, z = (apart(in_pass + TILE_ROWS, columns, dtype.itemsize) for columns in (k, o))
-        y = apart(in_pass, y_row, dtype.itemsize)
-        stored = n_v * n_h * u, n_v * n_h * z, n_v * m_h * y, n_v * taps[1] * k * o
+        y = apart(in_pass, m_h * o, dtype.itemsize)
+        stored = n_v * n_h * u, n_v * n_h * z, n_v * y, n_v * taps[1] * k * o
         of_pass = [max(*pair) for pair in zip(of_pass, stored, strict=True)]
 
     groups = parts(images, most // max(kind.tiles for kind in kinds))
@@ -172,9 +164,8 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
     for number, kind in enumerate(kinds):
         kinds[number] = kind._replace(z_at=of_group[0], x_at=of_group[1])
         in_group = kind.tiles * max(count for _, count in groups)
-        distances = apart(in_group + TILE_ROWS, o, dtype.itemsize), apart(in_group, x_row, dtype.itemsize)
-        for which, distance in enumerate(distances):
-            of_group[which] += kind.n_v * kind.n_h * distance
+        of_group[0] += kind.n_v * kind.n_h * apart(in_group + TILE_ROWS, o, dtype.itemsize)
+        of_group[1] += kind.n_v * apart(in_group, kind.n_h * k, dtype.itemsize)
 
     return Plan(
         Geometry(images, *image, pads[0], pads[2], c, *outputs, o, kh, kw, stride[0], stride[1], k),
@@ -185,8 +176,6 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
         np.array([(number, i) for number, kind in enumerate(kinds) for i in range(kind.n_v)], np.int64),
         np.arange(TILE_ROWS) * (TILE_BYTES // dtype.itemsize),
         np.stack([_tables(lengths, t, dtype) for lengths, t in zip(cuts, taps, strict=True)]).ravel(),
-        x_row,
-        y_row,
         *of_pass,
         *of_group,
     )

@@ -8,7 +8,7 @@ from .. import winograd
 from ..implicit_gemm import pack_weights
 from ..microkernel import TILE_BYTES, TILE_ROWS
 from ..winograd_lines import BLOCK_ROWS, LINE_PANELS
-from ..winograd_plan import MOST_TAPS, MOST_TILES, ORDER, TILES, Plan
+from ..winograd_plan import MOST_TAPS, MOST_TILES, N_H, N_V, ORDER, TILES, Plan
 from ..winograd_scratch import Scratch
 from .flat import flat
 from .scratch import for_each_thread
@@ -22,17 +22,16 @@ class Winograd:
 
     def forward(self, x: Array, w: Array, bias: Array, slope: float, y: Array) -> None:
         """y = f(conv2d(x, w) + bias)."""
-        plan, g, (kh, kw, c, o) = self.plan, self.plan.geometry, w.shape
-        u, lines, panels = (self.ops.empty((size,)) for size in (plan.u_size, plan.y_size, w.size))
-        pack_weights(flat(w), np.zeros(1, np.int64), kh * kw * c, o, False, panels)
+        plan, g = self.plan, self.plan.geometry
+        u, lines = (self.ops.empty((size,)) for size in (plan.u_size, plan.y_size))
         rows = int((plan.passes[:, 2] * plan.kinds[plan.passes[:, 0], TILES]).max())
         scratch = self._scratch(
-            tile=ORDER * ORDER * g.stride_h * c,
+            tiles=self._points_of_block() * g.stride_h * g.channels,
             panel=g.patch * self.run,
             middle=LINE_PANELS * MOST_TAPS * g.patch * self.run,
             rows=rows,
         )
-        winograd.forward(plan, flat(x), panels, bias, slope, flat(y), u, lines, scratch)
+        winograd.forward(plan, flat(x), flat(w), bias, slope, flat(y), u, lines, scratch)
 
     def input_grad(self, dy: Array, w: Array, bias: Array, slope: float, dx: Array) -> None:
         """dx = f(conv2d_input_grad(dy, w) + bias)."""
@@ -40,7 +39,7 @@ class Winograd:
         z, lines, panels = (self.ops.empty((size,)) for size in (plan.group_z_size, plan.x_size, w.size))
         pack_weights(flat(w), np.arange(w.shape[0] * w.shape[1]), g.filters, g.channels, True, panels)
         scratch = self._scratch(
-            tile=ORDER * ORDER * g.filters,
+            tiles=self._points_of_block() * g.filters,
             panel=g.filters * self.run,
             middle=LINE_PANELS * MOST_TAPS * self.run * g.filters,
             rows=int(plan.groups[:, 1].max() * plan.kinds[:, TILES].max()),
@@ -52,15 +51,19 @@ class Winograd:
         plan, g = self.plan, self.plan.geometry
         u, z, lines = (self.ops.empty((size,)) for size in (plan.u_size, plan.z_size, plan.w_size))
         scratch = self._scratch(
-            tile=ORDER * ORDER * max(g.stride_h * g.channels, g.filters),
+            tiles=self._points_of_block() * max(g.stride_h * g.channels, g.filters),
             products=ORDER * BLOCK_ROWS * g.filters,
             block=MOST_TILES * BLOCK_ROWS,
         )
         winograd.weight_grad(plan, flat(x), flat(dy), flat(dw), accumulate, u, z, lines, scratch)
 
+    def _points_of_block(self) -> int:
+        """Points of as many tiles as a work item transforms."""
+        return TILE_ROWS * int((self.plan.kinds[:, N_V] * self.plan.kinds[:, N_H]).max())
+
     def _scratch(
         self,
-        tile: int,
+        tiles: int,
         panel: int = 0,
         middle: int = 0,
         products: int = 0,
@@ -70,7 +73,7 @@ class Winograd:
         """Numbers for each thread; `rows` are those of a product whose horizontal transform follows at once."""
         whole = -(-rows // TILE_ROWS) * TILE_ROWS
         return Scratch(
-            tile=for_each_thread(self.ops, tile),
+            tiles=for_each_thread(self.ops, tiles),
             panel=for_each_thread(self.ops, panel),
             middle=for_each_thread(self.ops, middle),
             products=for_each_thread(self.ops, products or LINE_PANELS * ORDER * whole * self.run),

@@ -39,6 +39,7 @@ CASES = {
     "pads of every kind": (18, (12, 5), 32, 32, 4, 2, (0, 3, 2, 1)),
     "tiles that lie in the border": (16, (3, 3), 32, 32, 3, 1, (20, 3, 0, 25)),
     "pixels that no window sees": (16, (12, 11), 32, 32, 4, 2, (0, 0, 0, 0)),
+    "no pixel that a window sees": (16, (1, 1), 32, 32, 6, 3, (10, 0, 10, 0)),
 }
 
 
