@@ -2,10 +2,10 @@
 
     target run i (+)= sum over k of matrix[i, k] * source run k          runs of W numbers, W = tile_width
 
-GROUP columns of runs go through all rows of the matrix before the next ones. A row of it stays in registers meanwhile,
-spread over vectors, and costs inputs loads and multiply-adds a vector; no loop over inputs, they are written out for 0
-to MOST_INPUTS. A group's runs, read once for each row, stay in the first-level cache, which all columns of a tile of
-Winograd's would overflow.
+GROUP columns of runs go through all rows of the matrix before the next ones do. For each group a row's numbers are
+loaded into registers once, spread over vectors; a vector of the result then costs inputs loads and multiply-adds, and
+no loop over inputs: it is written out for 0 to MOST_INPUTS. A group's runs, read once for each row, stay in the
+first-level cache, which all columns of one of Winograd's tiles would overflow.
 """
 
 from typing import Any

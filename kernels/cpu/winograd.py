@@ -8,8 +8,8 @@ The three are adjoint to each other, so three transforms and their transposes se
 2 K O FLOPs for each point and tile, e.g. 64 points instead of 196 products for a 7 x 7 output of a 4 x 4 filter with
 stride 2. A transform of a tile takes n_v n_h (n_v + n_h) multiply-adds a channel more.
 
-What lies between the transforms is larger than the images: for 64 of 14 x 14 x 64 with 128 filters U takes 4.4 MB, Z
-2.4, the lines of dx 4.4. A pass is what is computed before the next begins, in the same memory, which then is still in
+What lies between the transforms is larger than the images: for 64 of 14 x 14 x 64 with 128 filters U takes 4.2 MB, Z
+2.1, the lines of dx 4.2. A pass is what is computed before the next begins, in the same memory, which then is still in
 the third-level cache. It takes some images' tiles of one kind; for dx, where all kinds add to the same pixels, of all.
 A phase of dx at a time would need a quarter of the memory, but reads Z as often as there are phases: it is no faster.
 """

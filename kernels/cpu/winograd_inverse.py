@@ -25,7 +25,7 @@ def output_of_image(
         at = (((first + item) * g.rows + top) * g.columns + left) * g.filters
         apply_matrix(
             plan.tables, matrix(0, m_v, AT), m_v, kind[N_V],
-            lines, (item * kind[TILES] + t) * m_h * g.filters, distance, run,
+            lines, (t * images + item) * m_h * g.filters, distance, run,
             y, at, g.columns * g.filters, run, m_h * g.filters // run,
         )  # fmt: skip
         if bias.size or slope != 1:
@@ -57,7 +57,7 @@ def input_grad_of_image(
             begin, end = inside(column, 1, n_h * g.stride_h, g.size_h)
             above = min(max(0 if top == 0 else n_v - kind[M_V], low), high)
             beside = min(max(0 if left == 0 else (n_h - kind[M_H]) * g.stride_h, begin), end)
-            source = kind[X_AT] + ((n * kind[TILES] + t) * g.stride_v + a) * n_h * g.stride_h * g.channels
+            source = kind[X_AT] + ((t * images + n) * g.stride_v + a) * n_h * g.stride_h * g.channels
             at = image + row * line + column * g.channels
             for k, behind, c, last in ((low, high, begin, beside), (low, above, beside, end)):
                 add_matrix(

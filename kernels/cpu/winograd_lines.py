@@ -9,8 +9,9 @@ are never stored as a whole.
     weight gradient  lines of dw  (taps, K, O)                = (U_i^T Z_i) G        tiles summed
 
 `winograd_inverse.py` sums the lines over i, each with its weight in the vertical transform. A tile's part of a line is
-one run of memory in the order of the image, for whoever writes it here and for whoever reads it there: a stream that
-the CPU foresees. W = numbers of a micro-tile's row; everything here works on runs of W channels.
+one run of memory in the order of the image, which the CPU foresees: read as a whole there, written here LINE_PANELS W
+channels at a time, all that there are in many layers. W = numbers of a micro-tile's row; everything here works on runs
+of W channels.
 """
 
 import math

@@ -79,7 +79,7 @@ class Geometry(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A size of tile, as a row of `Plan.kinds`. Its tiles are numbered image by image."""
+    """A size of tile, as a row of `Plan.kinds`. A pass numbers its tiles place by place in the image."""
 
     m_v: int
     m_h: int
@@ -131,10 +131,10 @@ def tiles_of_pass(filters: int) -> int:
 
 
 def apart(rows: int, stride: int, itemsize: int) -> int:
-    """From a point's matrix of `rows` rows to the next point's: five cache lines more than a multiple of 4 KiB.
+    """From a point's matrix, or a line, of `rows` rows to the next: five cache lines more than a multiple of 4 KiB.
 
-    The numbers of a tile are written at all points together; a multiple of 4 KiB apart, all would have to share the
-    eight lines of one set of the first cache.
+    The numbers of a tile are written at all points together, and read from all lines; a multiple of 4 KiB apart, all
+    would have to share the eight lines of one set of the first cache.
     """
     size = rows * stride * itemsize
     return (size + (320 - size) % 4096) // itemsize

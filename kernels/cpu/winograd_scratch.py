@@ -8,7 +8,7 @@ from ..types import Array
 class Scratch(NamedTuple):
     """Memory of each thread, a row of each array; empty what the product in hand does not need. W = tile_width."""
 
-    tiles: Array  # a block of tiles of x or dy after the vertical transform
+    tiles: Array  # the tiles of a work item, of x (a phase of them) or dy, after the vertical transform
     panel: Array  # the panel of V that a point is multiplied by
     middle: Array  # a few panels of w after the vertical transform
     products: Array

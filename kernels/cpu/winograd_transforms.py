@@ -3,16 +3,18 @@
     U = B^T x B   (n_v, n_h, tiles, K)      Z = A dy A^T   (n_v, n_h, tiles, O)      V = G w G^T   (n_v, n_h, K, O)
 
 Each is a vertical transform of a tile and then a horizontal one. A point's matrix is stored in blocks of rows
-(`row_blocks`): of TILE_ROWS for U V and Z V^T, all in one for U^T Z. U and Z are made of whole images and stored: read
+(`row_blocks`): of TILE_ROWS for U V and Z V^T, all in one for U^T Z. U and Z are made of whole tiles and stored: read
 once more for each vertical point, x would take longer than the products, at the 15 to 20 GB/s of the third-level cache.
 V is larger than both and w is small, so V is made a panel of a point at a time, by the thread that multiplies with it.
 
 A tile's numbers go to all points, W of them to each, far apart. A core of Cascade Lake takes 2.6 ns for a cache line of
-the third-level cache in a run of many, which it foresees, and 6 to 8 in runs of two; so a work item is as many tiles as
-a block has rows, whose numbers at a point are one run of 1.5 KB (U of 64 images of 14 x 14 x 64 takes one core 0.9 ms
-in place of 1.2). Shorter runs are asked for one vertical point ahead.
+the third-level cache in a run of many, which it foresees, and 6 to 8 in runs of two. So a pass's tiles are numbered
+place by place, those of all images at a place of the image next to each other, and a work item is as many of them (for
+U, a vertical phase of as many) as a block has rows. Their numbers at a point are one run, of 1.5 KB with AVX-512: U of
+64 images of 14 x 14 x 64 takes one core 0.9 ms in place of 1.2. Shorter runs, 384 bytes with AVX2, are asked for one
+vertical point ahead. That makes few items, 6 for Z of 64 tiles with AVX-512: more cores than that have nothing to do.
 
-Floor: U of 64 images of 14 x 14 x 64 (F(7, 2)) is 4.4 MB written, 0.11 ms at 40 GB/s.
+Floor: U of 64 images of 14 x 14 x 64 (F(7, 2)) is 4.2 MB written, 0.11 ms at 40 GB/s.
 """
 
 import numba
@@ -73,10 +75,10 @@ def tile_blocks(rows: int) -> int:
 
 
 @kernel
-def images_of_block(block: int, t: int, tiles: int, images: int) -> tuple[int, int]:
-    """First image whose tile t is among the tiles of a block, which are numbered image by image, and the one behind."""
-    begin, end = block * TILE_ROWS, min((block + 1) * TILE_ROWS, images * tiles)
-    return (begin - t + tiles - 1) // tiles, (end - t + tiles - 1) // tiles
+def same_place(row: int, end: int, images: int) -> tuple[int, int, int]:
+    """Of tiles row..end of a pass: the place in the image of the first, its image, and how many images follow there."""
+    t, n = row // images, row % images
+    return t, n, min(end - row, images - n)
 
 
 @kernel
@@ -88,30 +90,32 @@ def inputs_of_block(
     Where a tile sticks out of the image the matrices are applied to what is inside: the border is zero.
     """
     g, run, middle, tables = plan.geometry, tile_width(x), middles[numba.get_thread_id()], plan.tables
-    n_v, n_h, tiles = kind[N_V], kind[N_H], kind[TILES]
-    distance, blocks = points_apart(images * tiles, g.patch, x.itemsize), tile_blocks(images * tiles)
-    a, block = item // blocks, item % blocks
-    for t in range(tiles):
+    n_v, n_h, rows = kind[N_V], kind[N_H], images * kind[TILES]
+    distance, blocks, down = points_apart(rows, g.patch, x.itemsize), tile_blocks(rows), g.stride_v * g.size_h
+    a, begin_row = item // blocks, item % blocks * TILE_ROWS
+    r, end_row = begin_row, min(begin_row + TILE_ROWS, rows)
+    while r < end_row:
+        t, n, count = same_place(r, end_row, images)
         top = plan.tiles[kind[FIRST_TILE] + t, 0] * g.stride_v - g.before_v + a
         left = plan.tiles[kind[FIRST_TILE] + t, 1] * g.stride_h - g.before_h
         low, high = inside(top, g.stride_v, n_v, g.size_v)
         begin, end = inside(left, 1, n_h * g.stride_h, g.size_h)
-        row, down = (end - begin) * g.channels, g.stride_v * g.size_h * g.channels
-        n, behind = images_of_block(block, t, tiles, images)
-        for i in range(behind - n):
+        row = (end - begin) * g.channels
+        for i in range(count):
             start = (((first + n + i) * g.size_v + top + low * g.stride_v) * g.size_h + left + begin) * g.channels
             apply_matrix(
-                tables, matrix(0, kind[M_V], BT) + low, n_v, high - low, x, start, down, run,
+                tables, matrix(0, kind[M_V], BT) + low, n_v, high - low, x, start, down * g.channels, run,
                 middle, i * n_v * row, row, run, row // run,
             )  # fmt: skip
         for b in range(g.stride_h):
             low, high = inside(b - begin, g.stride_h, n_h, end - begin)
-            to = row_in_blocks(n * tiles + t, per_block, g.patch, run)
+            to = row_in_blocks(r, per_block, g.patch, run) + (a * g.stride_h + b) * g.channels * per_block
             _to_points(
-                tables, matrix(1, kind[M_H], BT) + low, n_v, n_h, high - low, behind - n,
+                tables, matrix(1, kind[M_H], BT) + low, n_v, n_h, high - low, count,
                 middle, (b - begin + low * g.stride_h) * g.channels, g.stride_h * g.channels, row, g.channels,
-                u, to + (a * g.stride_h + b) * g.channels * per_block, distance, per_block * run, tiles * run,
+                u, to, distance, per_block * run,
             )  # fmt: skip
+        r += count
 
 
 @kernel
@@ -129,21 +133,23 @@ def gradients_of_block(
 ) -> None:
     """Z, from z_at on, of a block of the pass's tiles, of dy (N, HO, WO, O), in blocks of per_block rows."""
     g, run, middle, tables = plan.geometry, tile_width(dy), middles[numba.get_thread_id()], plan.tables
-    m_v, m_h, n_v, n_h, tiles = kind[M_V], kind[M_H], kind[N_V], kind[N_H], kind[TILES]
-    distance, row = points_apart(images * tiles, g.filters, dy.itemsize), m_h * g.filters
-    for t in range(tiles):
+    m_v, m_h, n_v, n_h, rows = kind[M_V], kind[M_H], kind[N_V], kind[N_H], images * kind[TILES]
+    distance, row = points_apart(rows, g.filters, dy.itemsize), m_h * g.filters
+    r, end_row = block * TILE_ROWS, min((block + 1) * TILE_ROWS, rows)
+    while r < end_row:
+        t, n, count = same_place(r, end_row, images)
         top, left = plan.tiles[kind[FIRST_TILE] + t, 0], plan.tiles[kind[FIRST_TILE] + t, 1]
-        n, behind = images_of_block(block, t, tiles, images)
-        for i in range(behind - n):
+        for i in range(count):
             start = (((first + n + i) * g.rows + top) * g.columns + left) * g.filters
             apply_matrix(
                 tables, matrix(0, m_v, A), n_v, m_v, dy, start, g.columns * g.filters, run,
                 middle, i * n_v * row, row, run, row // run,
             )  # fmt: skip
         _to_points(
-            tables, matrix(1, m_h, A), n_v, n_h, m_h, behind - n, middle, 0, g.filters, row, g.filters,
-            z, z_at + row_in_blocks(n * tiles + t, per_block, g.filters, run), distance, per_block * run, tiles * run,
+            tables, matrix(1, m_h, A), n_v, n_h, m_h, count, middle, 0, g.filters, row, g.filters,
+            z, z_at + row_in_blocks(r, per_block, g.filters, run), distance, per_block * run,
         )  # fmt: skip
+        r += count
 
 
 @kernel
@@ -163,22 +169,21 @@ def _to_points(
     at: int,
     distance: int,
     panel: int,
-    apart: int,
 ) -> None:
-    """The points of tiles (tiles, n_v, row) after the vertical transform, whose columns begin at `start`, `step` apart.
+    """The points of neighbours (tiles, n_v, row) after the vertical transform, whose columns begin `step` apart.
 
-    From a point to the next it is `distance`, from a run of channels to the next `panel`, to the next tile `apart`.
+    At a point they are one run of memory; from a point to the next it is `distance`, to the next W channels `panel`.
     """
     run = tile_width(points)
-    foreseen = tiles * apart * points.itemsize >= FORESEEN
+    foreseen = tiles * run * points.itemsize >= FORESEEN
     for i in range(n_v):
         for c in range(channels // run):
             if not foreseen and i + 1 < n_v:
                 for j in range(n_h):
-                    expect_write(points, at + ((i + 1) * n_h + j) * distance + c * panel, tiles * apart)
+                    expect_write(points, at + ((i + 1) * n_h + j) * distance + c * panel, tiles * run)
             apply_matrix(
                 tables, which, n_h, inputs, middle, start + i * row + c * run, step, n_v * row,
-                points, at + i * n_h * distance + c * panel, distance, apart, tiles,
+                points, at + i * n_h * distance + c * panel, distance, run, tiles,
             )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ class Winograd:
         u, lines = (self.ops.empty((size,)) for size in (plan.u_size, plan.y_size))
         rows = int((plan.passes[:, 2] * plan.kinds[plan.passes[:, 0], TILES]).max())
         scratch = self._scratch(
-            tiles=self._points_of_block() * g.stride_h * g.channels,
+            tiles=self._points_of_item() * g.stride_h * g.channels,
             panel=g.patch * self.run,
             middle=LINE_PANELS * MOST_TAPS * g.patch * self.run,
             rows=rows,
@@ -39,7 +39,7 @@ class Winograd:
         z, lines, panels = (self.ops.empty((size,)) for size in (plan.group_z_size, plan.x_size, w.size))
         pack_weights(flat(w), np.arange(w.shape[0] * w.shape[1]), g.filters, g.channels, True, panels)
         scratch = self._scratch(
-            tiles=self._points_of_block() * g.filters,
+            tiles=self._points_of_item() * g.filters,
             panel=g.filters * self.run,
             middle=LINE_PANELS * MOST_TAPS * self.run * g.filters,
             rows=int(plan.groups[:, 1].max() * plan.kinds[:, TILES].max()),
@@ -51,15 +51,16 @@ class Winograd:
         plan, g = self.plan, self.plan.geometry
         u, z, lines = (self.ops.empty((size,)) for size in (plan.u_size, plan.z_size, plan.w_size))
         scratch = self._scratch(
-            tiles=self._points_of_block() * max(g.stride_h * g.channels, g.filters),
+            tiles=self._points_of_item() * max(g.stride_h * g.channels, g.filters),
             products=ORDER * BLOCK_ROWS * g.filters,
             block=MOST_TILES * BLOCK_ROWS,
         )
         winograd.weight_grad(plan, flat(x), flat(dy), flat(dw), accumulate, u, z, lines, scratch)
 
-    def _points_of_block(self) -> int:
-        """Points of as many tiles as a work item transforms."""
-        return TILE_ROWS * int((self.plan.kinds[:, N_V] * self.plan.kinds[:, N_H]).max())
+    def _points_of_item(self) -> int:
+        """Points of all the tiles that a work item transforms together, neighbours at one place of their images."""
+        images = max(self.plan.passes[:, 2].max(), self.plan.groups[:, 1].max())
+        return int(min(TILE_ROWS, images) * (self.plan.kinds[:, N_V] * self.plan.kinds[:, N_H]).max())
 
     def _scratch(
         self,

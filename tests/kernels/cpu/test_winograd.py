@@ -39,7 +39,8 @@ CASES = {
     "pads of every kind": (18, (12, 5), 32, 32, 4, 2, (0, 3, 2, 1)),
     "tiles that lie in the border": (16, (3, 3), 32, 32, 3, 1, (20, 3, 0, 25)),
     "pixels that no window sees": (16, (12, 11), 32, 32, 4, 2, (0, 0, 0, 0)),
-    "no pixel that a window sees": (16, (1, 1), 32, 32, 6, 3, (10, 0, 10, 0)),
+    "windows that see no pixel of a column": (16, (3, 1), 32, 32, 6, 3, (1, 7, 10, 0)),
+    "more than a block at each of several places": (29, (18, 17), 32, 32, 3, 1, (1, 1, 1, 1)),
 }
 
 
