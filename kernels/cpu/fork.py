@@ -8,6 +8,7 @@ have used) runs it.
 The items are cut into one range of neighbours for each thread, whose caches then hold what neighbours share. A thread
 takes its items one by one, and when they are done, those that are left of the others' ranges: a core that something
 else delays, or that got the longer items, keeps the others waiting for the item in its hands, not for its whole range.
+Threads that begin on one core while another one is free move apart (see `apart`).
 """
 
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.ufunc.parallel import _launch_threads
+
+from . import apart
 
 MOST_RANGES = 256
 """More threads than that start with another one's range."""
@@ -49,13 +52,14 @@ def fork(typing: Any, body: Any, count: Any, arguments: Any) -> Any:
         taken = cgutils.alloca_once(builder, _INT64, size=_INT64(MOST_RANGES * _LINE))
         with cgutils.for_range(builder, ranges) as loop:
             builder.store(_INT64(0), builder.gep(taken, [builder.mul(loop.index, _INT64(_LINE))]))
-        fields = [taken, ranges, items, *values]
+        team = builder.select(few, _INT64(1), threads)
+        fields = [taken, ranges, items, *(apart.launch(builder, team) if apart.APPLIES else ()), *values]
         block = cgutils.alloca_once(builder, ir.LiteralStructType([value.type for value in fields]))
         for i, value in enumerate(fields):
             builder.store(value, cgutils.gep_inbounds(builder, block, 0, i))
         run = _ranges_of_items(context, builder.module, body, inner, block.type)
         counted = cgutils.alloca_once(builder, _INT64)
-        builder.store(builder.select(few, _INT64(1), threads), counted)
+        builder.store(team, counted)
         first = cgutils.alloca_once(builder, _BYTES)
         builder.store(ir.Constant(_BYTES, None), first)
         with builder.if_else(few, likely=False) as (here, on_threads):
@@ -107,8 +111,11 @@ def _ranges_of_items(context: Any, module: ir.Module, body: Any, signature: Any,
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     starts, counts, _, data = function.args
     block = builder.bitcast(data, block_type)
-    fields = [builder.load(cgutils.gep_inbounds(builder, block, 0, i)) for i in range(len(signature.args) + 2)]
-    taken, ranges, items, *values = fields
+    fields = [builder.load(cgutils.gep_inbounds(builder, block, 0, i)) for i in range(len(block_type.pointee.elements))]
+    taken, ranges, items, *rest = fields
+    if apart.APPLIES:
+        launch, rest = apart.Launch(*rest[: len(apart.Launch._fields)]), rest[len(apart.Launch._fields) :]
+        apart.begin(context, builder, launch)
     own = builder.ptrtoint(builder.load(starts), _INT64)
     with (
         cgutils.for_range(builder, builder.load(counts)) as mine,
@@ -131,10 +138,12 @@ def _ranges_of_items(context: Any, module: ir.Module, body: Any, signature: Any,
         # and the optimiser may have put the terms of a sum in another order.
         callee = context.declare_function(builder.module, compiled.fndesc)
         context.call_conv.call_function(
-            builder, callee, signature.return_type, signature.args, [item, *values], attrs=("alwaysinline",)
+            builder, callee, signature.return_type, signature.args, [item, *rest], attrs=("alwaysinline",)
         )
         builder.branch(take)
         builder.position_at_end(empty)
+    if apart.APPLIES:
+        apart.end(builder, launch)
     builder.ret_void()
     return function
 
