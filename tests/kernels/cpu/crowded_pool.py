@@ -1,10 +1,12 @@
-"""A pool of threads, seen from outside: prints what it asks of an operating system that puts all of them on core 0.
+"""A pool of threads, seen from outside: what it asks of an operating system that puts it on cores of our choice.
 
-The C library's functions are replaced for compiled code by ones that write down who called them, with what.
+Called with the launcher's core and the others'; any thread may use the launcher's and the two after it. The C library's
+functions are replaced for compiled code by ones that write down who called them, with what.
 """
 
 import ctypes
 import json
+import sys
 import threading
 import time
 
@@ -13,6 +15,9 @@ import numba
 import numpy as np
 
 from kernels.cpu.fork import fork
+
+LAUNCHER = threading.get_native_id()
+CORE, OTHERS = map(int, sys.argv[1:])
 
 _kept = []
 moves, offers = [], []
@@ -30,14 +35,14 @@ def replace(name: str, kind: type, *arguments: type):
 
 
 @replace("sched_getcpu", ctypes.c_int)
-def on_core_0():
-    return 0
+def core_of_thread():
+    return CORE if threading.get_native_id() == LAUNCHER else OTHERS
 
 
 @replace("sched_getaffinity", ctypes.c_int, ctypes.c_int, ctypes.c_ssize_t, ctypes.POINTER(ctypes.c_uint64))
 def three_cores(thread, size, cores):
     for word in range(size // 8):
-        cores[word] = 0b111 if word == 0 else 0
+        cores[word] = 0b111 << CORE >> 64 * word & (1 << 64) - 1
     return 0
 
 
@@ -76,7 +81,7 @@ def main() -> None:
     crowded = len(moves)
     launch(y)
     alone = len(moves) - crowded
-    print(json.dumps({"launcher": threading.get_native_id(), "moves": moves, "offers": offers, "alone": alone}))
+    print(json.dumps({"launcher": LAUNCHER, "moves": moves, "offers": offers, "alone": alone}))
 
 
 if __name__ == "__main__":

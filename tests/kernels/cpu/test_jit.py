@@ -92,7 +92,7 @@ class Toy:
         for name, source in SOURCES.items():
             self.write(name, source)
         package = Path(kernels.__file__).parent
-        for name in ("compiling.py", "cpu/calls.py", "cpu/fork.py", "cpu/jit.py"):
+        for name in ("compiling.py", "cpu/apart.py", "cpu/calls.py", "cpu/fork.py", "cpu/jit.py"):
             shutil.copy(package / name, folder / "toy" / name)
 
     def write(self, name: str, source: str) -> None:
