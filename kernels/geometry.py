@@ -4,22 +4,39 @@ Axes: H, W = image height and width; KH, KW = kernel; "out" = number of window p
 """
 
 from collections.abc import Sequence
+from operator import index
+
+import numpy as np
 
 from .types import Padding, Pads, Pair
 
 
-def pair(value: int | tuple[int, int] | list[int], what: str, minimum: int = 1) -> Pair:
+def pair(value: int | Sequence[int], what: str, minimum: int = 1) -> Pair:
     """Return `value` as (vertical, horizontal), both at least `minimum`; one number stands for both."""
-    both = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, tuple | list) else ()
-    if len(both) != 2 or not all(isinstance(v, int) and v >= minimum for v in both):
+    both = _integers((value, value) if isinstance(value, (int, np.integer)) else value)
+    if len(both) != 2 or min(both) < minimum:
         raise ValueError(f"{what} must be one or two whole numbers of at least {minimum}, got {value!r}")
     return both[0], both[1]
 
 
-def as_tuples(stride: Pair, pads: Pads) -> tuple[Pair, Pads]:
-    """The same numbers, as tuples also where the caller has lists: kernels' plans are kept by them."""
-    (down, across), (top, bottom, left, right) = stride, pads
-    return (down, across), (top, bottom, left, right)
+def four_pads(value: Sequence[int], what: str) -> Pads:
+    """Return `value` as (top, bottom, left, right), none below 0."""
+    sides = _integers(value)
+    if len(sides) != 4 or min(sides) < 0:
+        raise ValueError(f"{what} must be four whole numbers of at least 0, got {value!r}")
+    return sides[0], sides[1], sides[2], sides[3]
+
+
+def _integers(values: object) -> tuple[int, ...]:
+    """Python's own integers, none if `values` are no sequence of whole numbers.
+
+    A tuple also where the caller has a list, since kernels' plans are kept by them; of NumPy's integers, which count as
+    well, sums of small types would overflow.
+    """
+    try:
+        return tuple(map(index, values))  # type: ignore[call-overload]
+    except TypeError:
+        return ()
 
 
 def same_pads(out: int, size: int, kernel: int, stride: int) -> Pair:
@@ -37,33 +54,32 @@ def resolve_padding(padding: Padding, size: Pair, kernel: Pair, stride: Pair) ->
     Deviation: "same" with a stride above 1 follows TensorFlow (output ceil(H/s)), so the pads may differ by one
     between the two sides; PyTorch refuses that case.
     """
-    if padding == "same":
+    if isinstance(padding, str) and padding == "same":
         top, bottom = same_pads(-(-size[0] // stride[0]), size[0], kernel[0], stride[0])
         left, right = same_pads(-(-size[1] // stride[1]), size[1], kernel[1], stride[1])
         return top, bottom, left, right
-    if padding == "valid":
+    if isinstance(padding, str) and padding == "valid":
         return 0, 0, 0, 0
-    if isinstance(padding, int) and padding >= 0:
-        return padding, padding, padding, padding
-    if isinstance(padding, Sequence) and not isinstance(padding, str):
-        sides = tuple(padding)
-        if len(sides) == 4 and all(isinstance(side, int) and side >= 0 for side in sides):
-            return sides[0], sides[1], sides[2], sides[3]
-    raise ValueError(f'padding must be "same", "valid", a number >= 0 or (top, bottom, left, right), got {padding!r}')
+    sides = _integers((padding,) * 4 if isinstance(padding, (int, np.integer)) else padding)
+    if len(sides) != 4 or min(sides) < 0:
+        raise ValueError(
+            f'padding must be "same", "valid", a number >= 0 or (top, bottom, left, right), got {padding!r}'
+        )
+    return sides[0], sides[1], sides[2], sides[3]
 
 
-def output_size(size: Pair, kernel: Pair, stride: Pair, pads: Pads) -> Pair:
-    """Number of windows per axis: out = floor((size + pads - kernel)/stride) + 1.
+def output_size(size: Pair, kernel: Pair, stride: Pair, pads: Pads, what: str = "convolution") -> Pair:
+    """Number of windows per axis: out = floor((size + pads - kernel)/stride) + 1; `what` begins an error's message.
 
     Raises:
-        ValueError: the kernel is larger than the padded image; a stride of 0, or a pad below 0.
+        ValueError: the kernel is larger than the padded image, or empty.
     """
-    if min(stride) < 1 or min(pads) < 0:
-        raise ValueError(f"expected strides of at least 1 and pads of at least 0, got {tuple(stride)}, {tuple(pads)}")
+    if min(kernel) < 1:
+        raise ValueError(f"{what}: expected a kernel of at least 1x1, got {kernel[0]}x{kernel[1]}")
     height, width = size[0] + pads[0] + pads[1], size[1] + pads[2] + pads[3]
     if height < kernel[0] or width < kernel[1]:
         raise ValueError(
-            f"a kernel of {kernel[0]}x{kernel[1]} does not fit into an image of {size[0]}x{size[1]} "
+            f"{what}: a kernel of {kernel[0]}x{kernel[1]} does not fit into an image of {size[0]}x{size[1]} "
             f"with pads (top, bottom, left, right) = {tuple(pads)}"
         )
     return (height - kernel[0]) // stride[0] + 1, (width - kernel[1]) // stride[1] + 1

@@ -7,7 +7,7 @@ convolution; HO, WO, O = height, width, channels of its narrow side; KH, KW = ke
 from abc import abstractmethod
 
 from ..activations import Activation, fusable
-from ..geometry import as_tuples, output_size
+from ..geometry import four_pads, output_size, pair
 from ..types import Array, Pads, Pair, Shape
 from .base import OpsBase
 
@@ -31,6 +31,7 @@ class ProductOps(OpsBase):
 
         `accumulate` adds to `out` (and then takes neither bias nor activation); without it `out` is overwritten unread.
         """
+        trans_a, trans_b, accumulate = bool(trans_a), bool(trans_b), bool(accumulate)
         self.check_float("matmul", a=a, b=b, bias=bias)
         if not (a.ndim == b.ndim == 2):
             raise ValueError(f"matmul: expected two matrices, got a {a.shape}, b {b.shape}")
@@ -68,11 +69,12 @@ class ProductOps(OpsBase):
         if bias is not None and bias.shape != w.shape[3:]:
             raise ValueError(f"conv2d: bias is {bias.shape}, expected {w.shape[3:]}")
         self._check_channels("conv2d", w.shape[2:])
-        height, width = output_size(x.shape[1:3], w.shape[:2], stride, pads)
+        stride, pads = pair(stride, "conv2d: stride"), four_pads(pads, "conv2d: pads")
+        height, width = output_size(x.shape[1:3], w.shape[:2], stride, pads, "conv2d")
         act = fusable(activation, "conv2d")
         y = self.output("conv2d", (x.shape[0], height, width, w.shape[3]), out, x, w, bias)
         self.calls["conv2d"] += 1
-        self._conv2d(x, w, *as_tuples(stride, pads), bias, act, y)
+        self._conv2d(x, w, stride, pads, bias, act, y)
         return y
 
     def conv2d_input_grad(
@@ -102,11 +104,12 @@ class ProductOps(OpsBase):
         if bias is not None and bias.shape != w.shape[2:3]:
             raise ValueError(f"{op}: bias is {bias.shape}, expected {w.shape[2:3]}")
         self._check_channels(op, w.shape[2:])
+        size, stride, pads = pair(size, f"{op}: size"), pair(stride, f"{op}: stride"), four_pads(pads, f"{op}: pads")
         self._check_windows(op, dy, size, (w.shape[0], w.shape[1]), stride, pads)
         act = fusable(activation, op)
         dx = self.output(op, (dy.shape[0], *size, w.shape[2]), out, dy, w, bias)
         self.calls[op] += 1
-        self._conv2d_input_grad(dy, w, *as_tuples(stride, pads), bias, act, dx)
+        self._conv2d_input_grad(dy, w, stride, pads, bias, act, dx)
         return dx
 
     def conv2d_weight_grad(
@@ -128,11 +131,13 @@ class ProductOps(OpsBase):
         if x.shape[0] != dy.shape[0]:
             raise ValueError(f"{op}: x has {x.shape[0]} samples, dy has {dy.shape[0]} (x {x.shape}, dy {dy.shape})")
         self._check_channels(op, (x.shape[3], dy.shape[3]))
+        kernel, stride = pair(kernel, f"{op}: kernel"), pair(stride, f"{op}: stride")
+        pads = four_pads(pads, f"{op}: pads")
         self._check_windows(op, dy, (x.shape[1], x.shape[2]), kernel, stride, pads)
         self._check_accumulate(op, out, accumulate, None, None)
         dw = self.output(op, (*kernel, x.shape[3], dy.shape[3]), out, x, dy)
         self.calls[op] += 1
-        self._conv2d_weight_grad(x, dy, *as_tuples(stride, pads), dw, accumulate)
+        self._conv2d_weight_grad(x, dy, stride, pads, dw, bool(accumulate))
         return dw
 
     @staticmethod
@@ -151,11 +156,11 @@ class ProductOps(OpsBase):
 
     @staticmethod
     def _check_windows(op: str, dy: Array, size: Pair, kernel: Pair, stride: Pair, pads: Pads) -> None:
-        expected = output_size(size, kernel, stride, pads)
+        expected = output_size(size, kernel, stride, pads, op)
         if tuple(dy.shape[1:3]) != expected:
             raise ValueError(
                 f"{op}: dy {dy.shape} is {dy.shape[1]}x{dy.shape[2]}, an image of {size[0]}x{size[1]} with kernel "
-                f"{kernel}, stride {stride}, pads {tuple(pads)} gives {expected[0]}x{expected[1]}"
+                f"{kernel}, stride {stride}, pads {pads} gives {expected[0]}x{expected[1]}"
             )
 
     @abstractmethod

@@ -55,7 +55,7 @@ class Conv2d(LinearLayer):
     def spec(self, in_shape: Any) -> tuple[Shape, Spec]:
         """(H, W, C) -> (HO, WO, O)."""
         height, width, _ = image_shape(self, in_shape, self.in_features)
-        size = output_size((height, width), self.kernel, self.stride, self._pads((height, width)))
+        size = output_size((height, width), self.kernel, self.stride, self._pads((height, width)), "Conv2d")
         return (*size, self.out_features), self.params((*self.kernel, self.in_features, self.out_features))
 
     def flops(self, in_shape: Any) -> int:
@@ -134,7 +134,7 @@ class ConvTranspose2d(LinearLayer):
         """(H, W, C) -> (HO, WO, O)."""
         height, width, _ = image_shape(self, in_shape, self.in_features)
         size, pads = self._geometry((height, width))
-        narrow = output_size(size, self.kernel, self.stride, pads) if min(size) > 0 else (0, 0)
+        narrow = output_size(size, self.kernel, self.stride, pads, "ConvTranspose2d") if min(size) > 0 else (0, 0)
         if narrow != (height, width):
             raise ValueError(
                 f"ConvTranspose2d: no output of {size[0]}x{size[1]} belongs to an input of {height}x{width} "

@@ -94,7 +94,7 @@ class AvgPool2d(FixedLinear):
     def spec(self, in_shape: Any) -> tuple[Shape, Spec]:
         """(H, W, C) -> (HO, WO, C)."""
         height, width, channels = image(self, in_shape)
-        return (*output_size((height, width), self.kernel, self.stride, NO_PADS), channels), {}
+        return (*output_size((height, width), self.kernel, self.stride, NO_PADS, "AvgPool2d"), channels), {}
 
     def apply(self, ops: Ops, x: Array) -> Array:
         """Average."""
@@ -128,7 +128,7 @@ class MaxPool2d(Layer):
     def spec(self, in_shape: Any) -> tuple[Shape, Spec]:
         """(H, W, C) -> (HO, WO, C)."""
         height, width, channels = image(self, in_shape)
-        return (*output_size((height, width), self.kernel, self.stride, NO_PADS), channels), {}
+        return (*output_size((height, width), self.kernel, self.stride, NO_PADS, "MaxPool2d"), channels), {}
 
     def forward(self, ops: Ops, p: Params, x: Any, train: bool = True) -> tuple[Array, MaxPoolNote]:
         """y = max over the window; keeps where it stood."""

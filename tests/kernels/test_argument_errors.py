@@ -48,7 +48,8 @@ CASES = {
         "(N, H, W, C)", "(5, 5, 3)",
     ),
     "conv2d kernel too large": Case(
-        lambda ops, a: ops.conv2d(a(1, 2, 5, 3), a(4, 2, 3, 1), ONES, (1, 0, 0, 0)), "4x2", "2x5", "(1, 0, 0, 0)"
+        lambda ops, a: ops.conv2d(a(1, 2, 5, 3), a(4, 2, 3, 1), ONES, (1, 0, 0, 0)),
+        "conv2d", "4x2", "2x5", "(1, 0, 0, 0)",
     ),
     "conv2d bias": Case(
         lambda ops, a: ops.conv2d(a(1, 5, 5, 3), a(2, 2, 3, 4), ONES, NO_PADS, bias=a(3)), "bias is (3,)", "(4,)"
@@ -77,10 +78,30 @@ CASES = {
         "accumulate", "out=",
     ),
     "conv2d stride": Case(
-        lambda ops, a: ops.conv2d(a(2, 5, 5, 3), a(2, 2, 3, 1), (0, 1), NO_PADS), "at least 1", "got (0, 1)"
+        lambda ops, a: ops.conv2d(a(2, 5, 5, 3), a(2, 2, 3, 1), (0, 1), NO_PADS),
+        "conv2d: stride", "at least 1", "got (0, 1)",
+    ),
+    "conv2d stride of fractions": Case(
+        lambda ops, a: ops.conv2d(a(2, 5, 5, 3), a(2, 2, 3, 1), (2.0, 1), NO_PADS), "conv2d: stride", "got (2.0, 1)"
+    ),
+    "conv2d empty kernel": Case(
+        lambda ops, a: ops.conv2d(a(2, 5, 5, 3), a(0, 2, 3, 1), ONES, NO_PADS), "conv2d", "at least 1x1", "0x2"
     ),
     "conv2d pads": Case(
-        lambda ops, a: ops.conv2d(a(2, 5, 5, 3), a(2, 2, 3, 1), ONES, (0, -1, 0, 0)), "at least 0", "(0, -1, 0, 0)"
+        lambda ops, a: ops.conv2d(a(2, 5, 5, 3), a(2, 2, 3, 1), ONES, (0, -1, 0, 0)),
+        "conv2d: pads", "at least 0", "(0, -1, 0, 0)",
+    ),
+    "conv2d nested pads": Case(
+        lambda ops, a: ops.conv2d(a(2, 5, 5, 3), a(2, 2, 3, 1), ONES, ((1, 1), (1, 1))),
+        "conv2d: pads", "((1, 1), (1, 1))",
+    ),
+    "conv2d_input_grad size": Case(
+        lambda ops, a: ops.conv2d_input_grad(a(1, 4, 4, 1), a(2, 2, 3, 1), ONES, NO_PADS, (5, 5, 3)),
+        "conv2d_input_grad: size", "(5, 5, 3)",
+    ),
+    "conv2d_weight_grad kernel": Case(
+        lambda ops, a: ops.conv2d_weight_grad(a(2, 5, 5, 3), a(2, 4, 4, 1), ONES, NO_PADS, (0, 2)),
+        "conv2d_weight_grad: kernel", "(0, 2)",
     ),
     "add does not broadcast": Case(lambda ops, a: ops.add(a(2, 3), a(3)), "add", "(2, 3)", "(3,)"),
     "multiply does not broadcast": Case(lambda ops, a: ops.multiply(a(2, 1), a(2, 3)), "multiply", "(2, 1)", "(2, 3)"),
@@ -158,7 +179,19 @@ CASES = {
         lambda ops, a: ops.layer_norm_double_grad(a(2, 4), a(2, 3), a(2, 3), a(3), a(2), a(2), 0.1), "(2, 4)", "(2, 3)"
     ),
     "avg_pool2d": Case(lambda ops, a: ops.avg_pool2d(a(2, 3), (2, 2), ONES), "avg_pool2d", "(N, H, W, C)", "(2, 3)"),
-    "max_pool2d": Case(lambda ops, a: ops.max_pool2d(a(1, 2, 2, 1), (3, 2), ONES), "3x2", "2x2"),
+    "max_pool2d": Case(lambda ops, a: ops.max_pool2d(a(1, 2, 2, 1), (3, 2), ONES), "max_pool2d", "3x2", "2x2"),
+    "max_pool2d kernel": Case(
+        lambda ops, a: ops.max_pool2d(a(1, 2, 2, 1), (0, 2), ONES),
+        "max_pool2d: kernel", "(0, 2)",
+    ),
+    "max_pool2d_gather stride": Case(
+        lambda ops, a: ops.max_pool2d_gather(a(1, 4, 4, 1), np.zeros((1, 2, 2, 1), np.int32), (2, 2), (2, 0)),
+        "max_pool2d_gather: stride", "(2, 0)",
+    ),
+    "avg_pool2d_grad size": Case(
+        lambda ops, a: ops.avg_pool2d_grad(a(1, 2, 2, 1), (4, 4, 1), (2, 2), (2, 2)),
+        "avg_pool2d_grad: size", "(4, 4, 1)",
+    ),
     "avg_pool2d_grad": Case(
         lambda ops, a: ops.avg_pool2d_grad(a(1, 2, 2, 1), (4, 4), (2, 2), ONES), "(1, 2, 2, 1)", "4x4", "3x3"
     ),
@@ -173,6 +206,12 @@ CASES = {
     "upsample_nearest": Case(lambda ops, a: ops.upsample_nearest(a(4, 3), (2, 2)), "(N, H, W, C)", "(4, 3)"),
     "upsample_nearest_grad": Case(
         lambda ops, a: ops.upsample_nearest_grad(a(1, 3, 4, 1), (2, 2)), "(1, 3, 4, 1)", "2x2 blocks"
+    ),
+    "upsample_nearest factor": Case(
+        lambda ops, a: ops.upsample_nearest(a(1, 3, 4, 1), (0, 2)), "upsample_nearest: factor", "(0, 2)"
+    ),
+    "upsample_nearest_grad factor": Case(
+        lambda ops, a: ops.upsample_nearest_grad(a(1, 4, 4, 1), (2, 0)), "upsample_nearest_grad: factor", "(2, 0)"
     ),
     "adam shapes": Case(
         lambda ops, a: ops.adam(

@@ -42,6 +42,8 @@ def test_output_size_counts_the_windows(size, kernel, stride, pads):
         (2, (2, 2, 2, 2)),
         ((1, 2, 3, 4), (1, 2, 3, 4)),
         ([1, 2, 3, 4], (1, 2, 3, 4)),
+        (np.uint8(2), (2, 2, 2, 2)),
+        (np.array([1, 2, 3, 4], np.int8), (1, 2, 3, 4)),
         ("same", (1, 1, 1, 2)),
     ],
 )
@@ -60,7 +62,7 @@ def test_same_pads_of_a_kernel_smaller_than_the_stride_are_none():
     assert same_pads(out=3, size=9, kernel=2, stride=3) == (0, 0)
 
 
-@pytest.mark.parametrize("value", [3, (3, 3), [3, 3]])
+@pytest.mark.parametrize("value", [3, (3, 3), [3, 3], np.int8(3), np.array((3, 3), np.uint8)])
 def test_one_number_stands_for_both(value):
     assert pair(value, "kernel_size") == (3, 3)
 

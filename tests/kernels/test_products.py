@@ -121,6 +121,29 @@ def test_strides_and_pads_may_be_lists(ops: Ops):
     assert ops.empty([2, 3]).shape == (2, 3)
 
 
+def test_numbers_may_be_numpys(ops: Ops):
+    """Of small types, whose own sums overflow; and flags of its truth values."""
+    numbers = Integers(ops.dtype, seed=0)
+    x, w, pads = numbers(2, 5, 4, 2), numbers(3, 3, 2, 2), (200, 100, 1, 1)
+    y = ops.conv2d(x, w, (2, 1), pads).copy()
+    small = np.uint8
+    assert_exact(ops.conv2d(x, w, np.array((2, 1), small), np.array(pads, small)), y)
+    dx = ops.conv2d_input_grad(y, w, (2, 1), pads, (5, 4)).copy()
+    assert_exact(
+        ops.conv2d_input_grad(y, w, np.array((2, 1), small), np.array(pads, small), np.array((5, 4), small)), dx
+    )
+    dw = ops.conv2d_weight_grad(x, y, (2, 1), pads, (3, 3)).copy()
+    out = numbers(3, 3, 2, 2)
+    total = dw + out
+    ops.conv2d_weight_grad(
+        x, y, (2, 1), np.array(pads, small), np.array((3, 3), small), out=out, accumulate=np.array(True)
+    )
+    assert_exact(out, total)
+    a, b = numbers(3, 4), numbers(3, 4)
+    assert_exact(ops.matmul(a, b, trans_a=np.array(True)), a.T @ b)
+    assert_exact(ops.matmul(a, b, trans_b=np.True_), a @ b.T)
+
+
 def test_a_kernel_of_one_by_one_is_a_matrix_product(ops: Ops):
     numbers = Integers(ops.dtype, seed=1)
     x, w = numbers(2, 3, 5, 4), numbers(1, 1, 4, 3)

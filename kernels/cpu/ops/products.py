@@ -9,7 +9,7 @@ import numpy as np
 from ...activations import Activation
 from ...choice import Choice
 from ...contract.products import ProductOps
-from ...geometry import as_tuples
+from ...geometry import four_pads, pair
 from ...types import Array, Pads, Pair, Shape
 from .. import elementwise, gemm, gemv, kn2row, thin, winograd_plan
 from ..activations import encode
@@ -190,7 +190,8 @@ class NumbaProducts(ProductOps):
     def algorithm(self, x_shape: Shape, w_shape: Shape, y_shape: Shape, stride: Pair, pads: Pads) -> str:
         """The way that the products of such a convolution go: "winograd", "kn2row" or "implicit"."""
         x_shape, w_shape, y_shape = tuple(x_shape), tuple(w_shape), tuple(y_shape)  # answers are kept by them
-        (stride, pads), width = as_tuples(stride, pads), TILE_BYTES // self.dtype.itemsize
+        stride, pads = pair(stride, "algorithm: stride"), four_pads(pads, "algorithm: pads")
+        width = TILE_BYTES // self.dtype.itemsize
         possible = {
             "kn2row": kn2row.applies(x_shape, w_shape, width),
             "winograd": winograd_plan.applies(x_shape, w_shape, y_shape, stride, width),
