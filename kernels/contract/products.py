@@ -104,7 +104,7 @@ class ProductOps(OpsBase):
         if bias is not None and bias.shape != w.shape[2:3]:
             raise ValueError(f"{op}: bias is {bias.shape}, expected {w.shape[2:3]}")
         self._check_channels(op, w.shape[2:])
-        size, stride, pads = pair(size, f"{op}: size"), pair(stride, f"{op}: stride"), four_pads(pads, f"{op}: pads")
+        size, stride, pads = pair(size, f"{op}: size", 0), pair(stride, f"{op}: stride"), four_pads(pads, f"{op}: pads")
         self._check_windows(op, dy, size, (w.shape[0], w.shape[1]), stride, pads)
         act = fusable(activation, op)
         dx = self.output(op, (dy.shape[0], *size, w.shape[2]), out, dy, w, bias)

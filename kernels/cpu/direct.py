@@ -15,7 +15,8 @@ of them:
                                for each W channels, for each R taps: one tile over all pixels of the band
                        add up the chunks' dw in order
 
-While a tile is computed the cache is asked for what the next one will write, or for a share of the next band.
+While a tile is computed the cache is asked for what the next one will write, or, where that pays (see `target`), for a
+share of the next band: on Cascade Lake the weight gradient of dcgan took 1.1 times as long with that, of r3gan 1.35.
 
 Floor: 2 N HO WO KH KW C O FLOPs; x, w and y (or dy) once each. The products of one image channel are near both: those
 of dcgan take 26 MFLOP and 3.2 MB, 0.26 ms of a core at its peak and 0.13 ms of a bandwidth of 25 GB/s.
@@ -26,6 +27,7 @@ import numpy as np
 
 from ..types import Array
 from .direct_tile import (
+    DIRECT_ROWS,
     SHORT_TAPS,
     add_fewer_outer_products,
     add_outer_products,
@@ -35,8 +37,9 @@ from .direct_tile import (
 from .fork import fork
 from .implicit_gemm import locate_block
 from .jit import kernel, parallel_kernel
-from .microkernel import TILE_BYTES, TILE_ROWS, tile_width
+from .microkernel import TILE_BYTES, tile_width
 from .sampling import Sampling, locate
+from .target import TARGET
 from .vector import clear_run, copy_run, expect_read
 from .weight_grad import Panels, add_chunks
 
@@ -91,7 +94,7 @@ def padded_columns(sampling: Sampling, dtype: np.dtype) -> int:
 
 def padded_taps(sampling: Sampling) -> int:
     """Taps, made up to whole tiles of the weight gradient."""
-    return -(-sampling.segments * sampling.length // TILE_ROWS) * TILE_ROWS
+    return -(-sampling.segments * sampling.length // DIRECT_ROWS) * DIRECT_ROWS
 
 
 def panels_of(sampling: Sampling, dtype: np.dtype) -> Panels:
@@ -127,9 +130,9 @@ def _convolve_block(
 ) -> None:
     slot, width, k = numba.get_thread_id(), tile_width(y), s.segments * s.length
     source_at, target_at = offsets[slot, 0], offsets[slot, 1]
-    _, rows = locate_block(b, blocks, s, source_at, target_at)
-    for tile in range(0, rows, TILE_ROWS):
-        following = min(tile + TILE_ROWS, rows - TILE_ROWS)
+    _, rows = locate_block(b, blocks, DIRECT_ROWS, s, source_at, target_at)
+    for tile in range(0, rows, DIRECT_ROWS):
+        following = min(tile + DIRECT_ROWS, rows - DIRECT_ROWS)
         for c in range(0, s.columns, width):
             shift, left = c, s.columns - c
             multiply_taps(
@@ -163,12 +166,12 @@ def convolve(
 def taps_of_tile(left: int, tiles: int) -> int:
     """Taps of the next of so many tiles for those that are left: the fewest for which whole tiles do the others.
 
-    Few are computed for nothing so: on AVX-512 16 are 8 + 8, on AVX2 4 + 6 + 6; 27 8 + 8 + 11, 4 + 5 + 6 + 6 + 6.
+    Few are computed for nothing so: on AVX-512 16 are 8 + 8, on AVX2 4 + 6 + 6; 25 8 + 8 + 9, 4 + 4 + 5 + 6 + 6.
     """
-    for rows in (SHORT_TAPS, TILE_ROWS - 1):
-        if rows + (tiles - 1) * TILE_ROWS >= left:
+    for rows in (SHORT_TAPS, DIRECT_ROWS - 1):
+        if rows + (tiles - 1) * DIRECT_ROWS >= left:
             return rows
-    return TILE_ROWS
+    return DIRECT_ROWS
 
 
 _taps_of_tile = kernel(taps_of_tile)
@@ -191,7 +194,7 @@ def multiply_band(
     """block (taps, padded columns) (+)= the products of `lines` lines of dy, while `following` more are asked for."""
     width, k = tile_width(source), s.segments * s.length
     padded = (s.columns + width - 1) // width * width
-    tiles = (k + TILE_ROWS - 1) // TILE_ROWS
+    tiles = (k + DIRECT_ROWS - 1) // DIRECT_ROWS
     share = following * s.width * width
     for panel in range(padded // width):
         start = panel * panels.stride + line * s.width * panels.row
@@ -202,9 +205,10 @@ def multiply_band(
         tap = 0
         for tile in range(tiles):
             begin = share * tile // tiles
-            expect_read(dy, ahead + begin, share * (tile + 1) // tiles - begin)
+            if TARGET.asks_ahead:
+                expect_read(dy, ahead + begin, share * (tile + 1) // tiles - begin)
             rows, to, pixels = _taps_of_tile(k - tap, tiles - tile), tap * padded + panel * width, lines * s.width
-            if rows == TILE_ROWS:
+            if rows == DIRECT_ROWS:
                 add_outer_products(pixels, source, source_at, taps, tap, dy, start, panels.row, block, to, padded, add)
             elif rows == SHORT_TAPS:
                 add_short_outer_products(

@@ -8,7 +8,7 @@ accumulators begin as the bias, the activation is applied to them, and each goes
     add_outer_products   weight gradient   R taps x W channels, a step is a pixel
 
 Both read numbers of the image at pixel + tap, two offsets from two tables, and broadcast them. Per step they load
-R + V vectors for R V multiply-adds (8 for 12 on AVX2: 4 cycles of loads in 6 of arithmetic).
+R + V vectors for R V multiply-adds (8 for 12 on AVX2: 4 cycles of loads in 6 of arithmetic), R = DIRECT_ROWS.
 """
 
 from collections.abc import Callable
@@ -25,8 +25,13 @@ from ..types import Array
 from .microkernel import TILE_BYTES, TILE_ROWS, TILE_VECTORS, Tile
 from .vector import Emitter
 
-SHORT_TAPS = TILE_ROWS * 2 // 3
-"""Taps of a short tile of a weight gradient: 16 of them are two on AVX-512, where tiles of 12 and 11 rows make 22."""
+DIRECT_ROWS = min(TILE_ROWS, 9)
+"""Rows of a tile, R. Each has an address of its own, and the loop needs six more of the 15 general registers of x86.
+For 12 rows LLVM found no order of loads that leaves the accumulators where they are: on AVX-512 it kept 6 to 8 of the
+24 on the stack. Convolutions of one channel took 1.15 to 1.35 times as long, and so did weight gradients of 9 taps."""
+
+SHORT_TAPS = DIRECT_ROWS * 2 // 3
+"""Taps of a short tile of a weight gradient."""
 
 _INT64 = ir.IntType(64)
 
@@ -83,7 +88,7 @@ class PixelTile(Tile):
 
 
 def _entries(
-    emit: Emitter, array_type: types.Array, array: ir.Value, start: ir.Value, count: int = TILE_ROWS
+    emit: Emitter, array_type: types.Array, array: ir.Value, start: ir.Value, count: int = DIRECT_ROWS
 ) -> list[ir.Value]:
     """R numbers of a table from `start` on."""
     table = emit.pointer(array_type, array, start)
@@ -213,7 +218,7 @@ def _outer_products(rows: int) -> Any:
 
 
 add_outer_products, add_fewer_outer_products, add_short_outer_products = (
-    _outer_products(rows) for rows in (TILE_ROWS, TILE_ROWS - 1, SHORT_TAPS)
+    _outer_products(rows) for rows in (DIRECT_ROWS, DIRECT_ROWS - 1, SHORT_TAPS)
 )
 
 
@@ -237,7 +242,7 @@ def _multiply_taps_twin(
     width = TILE_BYTES // y.itemsize
     panel, shift = w[w_start:][: k * width].reshape(k, width), bias[bias_start:][:width]
     columns = min(columns, width)
-    for i in range(first, first + TILE_ROWS):
+    for i in range(first, first + DIRECT_ROWS):
         z = (shift + x[x_at[i] + taps[:k]] @ panel)[:columns]
         start = y_start + y_at[i]
         y[start : start + columns] = np.maximum(z, 0 if slope == 0 else y.dtype.type(slope) * z)

@@ -26,7 +26,8 @@ from .fork import fork
 from .jit import kernel, parallel_kernel
 from .microkernel import SHORT_ROWS, TILE_BYTES, TILE_ROWS, multiply_short_tile, multiply_tile, tile_width
 from .packing import PANEL_PAD, pack_column_rows, pack_columns, pack_row_columns, pack_rows
-from .packing_tile import multiply_and_pack
+from .packing_tile import ROWS_AHEAD, multiply_and_pack
+from .target import TARGET
 from .vector import expect_read
 
 KC = 1024
@@ -42,6 +43,9 @@ PACKED_PER_ITEM = 1 << 13
 
 FEW_PANELS = 2
 """Panels of A, none of them whole, for which B is not packed: (8 x 256) x 784 takes 0.8 of the time so, on one core."""
+
+DEPTH_ASKED_FOR = KC if TARGET.asks_ahead else 2 * ROWS_AHEAD
+"""Rows of the deepest panels of B that are asked for while those before are multiplied (`ask_for_rows`)."""
 
 FEW_ITEMS = 16
 ROWS_PER_ITEM = 16 * TILE_ROWS
@@ -123,7 +127,8 @@ def ask_for_rows(part: int, parts: int, b: Array, start: int, ldb: int, depth: i
     """Prefetch one of `parts` equal parts of the panels of B that come next: `depth` short rows, far apart.
 
     The CPU foresees long runs only. Asked for while the panels before are multiplied, rows of a B from memory (64 rows
-    of A times 100 x 6272) took 1.49 ms in place of 1.81, and 5 to 15 % less for weights of 256 to 1024 rows.
+    of A times 100 x 6272) took 1.49 ms in place of 1.81 on Zen 3, and 5 to 15 % less for weights of 256 to 1024 rows.
+    These took 5 to 16 % more on Cascade Lake, where what `multiply_and_pack` asks for is enough.
     """
     for row in range(depth * part // parts, depth * (part + 1) // parts):
         expect_read(b, start + row * ldb, columns)
@@ -162,7 +167,8 @@ def multiply_item(
         elif columns < width or not (packs or in_place):
             pack_columns(b, k0 * p.ldb + q, p.ldb, depth, columns, b_panels, at)
     add, last = p.accumulate or k0 > 0, k0 + depth == p.k
-    following = 0 if p.trans_b or block + 1 < row_blocks else min(p.n, end + group) - end
+    asks = depth <= DEPTH_ASKED_FOR and not p.trans_b and block + 1 == row_blocks
+    following = min(p.n, end + group) - end if asks else 0
     for panel in range(first, behind):
         if following:
             ask_for_rows(panel - first, behind - first, b, k0 * p.ldb + end, p.ldb, depth, following)

@@ -33,9 +33,9 @@ PANEL_BYTES = 1 << 15
 """Part of a B panel that is used in one go: what the first-level cache holds."""
 
 
-def row_blocks(sampling: Sampling) -> int:
-    """Number of blocks, a multiple of 4, so that usual numbers of threads get equal shares."""
-    tiles = -(-sampling.images * sampling.height * sampling.width // TILE_ROWS)
+def row_blocks(sampling: Sampling, tile_rows: int = TILE_ROWS) -> int:
+    """Number of blocks of whole tiles, a multiple of 4, so that usual numbers of threads get equal shares."""
+    tiles = -(-sampling.images * sampling.height * sampling.width // tile_rows)
     return max(1, min(-(-tiles // (4 * BLOCK_TILES)) * 4, tiles))
 
 
@@ -124,11 +124,13 @@ def multiply_block(s: Sampling, tiles: int, source: Array, source_at: Array, pan
 
 
 @kernel
-def locate_block(b: int, blocks: int, s: Sampling, source_at: Array, target_at: Array) -> tuple[int, int]:
-    """First row of block b and its rows, in whole micro-tiles; where each row's patch and its result begin."""
-    tiles = (s.images * s.height * s.width + TILE_ROWS - 1) // TILE_ROWS
-    row = tiles * b // blocks * TILE_ROWS
-    rows = tiles * (b + 1) // blocks * TILE_ROWS - row
+def locate_block(
+    b: int, blocks: int, tile_rows: int, s: Sampling, source_at: Array, target_at: Array
+) -> tuple[int, int]:
+    """First row of block b and its rows, in whole tiles; where each row's patch and its result begin."""
+    tiles = (s.images * s.height * s.width + tile_rows - 1) // tile_rows
+    row = tiles * b // blocks * tile_rows
+    rows = tiles * (b + 1) // blocks * tile_rows - row
     image, line, column = s.source_image, s.source_row, s.source_column
     locate(row, rows, s.images, s.height, s.width, s.source_start, image, line, column, source_at)
     image, line, column = s.target_image, s.target_row, s.target_column
@@ -152,7 +154,7 @@ def _convolve_block(
     slot, total = numba.get_thread_id(), s.images * s.height * s.width
     stride = (s.columns + tile_width(y) - 1) // tile_width(y) * tile_width(y)
     source_at, target_at, block = offsets[slot, 0], offsets[slot, 1], results[slot]
-    row, rows = locate_block(b, blocks, s, source_at, target_at)
+    row, rows = locate_block(b, blocks, TILE_ROWS, s, source_at, target_at)
     multiply_block(s, rows // TILE_ROWS, source, source_at, panels, block)
     deliver(block, stride, min(rows, total - row), y, target_at, s.columns, bias, slope)
 

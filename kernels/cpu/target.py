@@ -13,6 +13,9 @@ A micro-tile of R x V vectors lives in R V registers; V more hold a row of B, on
 and add are not fused, one their product: R V + V + 2 must not exceed the registers. Per step it loads R + V values for
 R V multiply-adds: the squarer, the better. (Goto and van de Geijn 2008, section 6; Van Zee and van de Geijn 2015,
 section 2.)
+
+Whether to ask for what later tiles will read differs, too. A Zen core waits for runs that nobody asked for; a core of
+Intel's follows them by itself, and requests take places among the dozen lines that can be on their way to it.
 """
 
 import platform
@@ -30,6 +33,7 @@ class Target(NamedTuple):
     registers: int
     tile_rows: int
     tile_vectors: int
+    asks_ahead: bool  # for runs of memory that later tiles read
 
     @property
     def tile_bytes(self) -> int:
@@ -39,13 +43,14 @@ class Target(NamedTuple):
 
 def choose(name: str, features: frozenset[str], machine: str) -> Target:
     """The target for a CPU that has these LLVM features; `machine` as from platform.machine()."""
+    asks_ahead = name.startswith("znver")
     if "avx512f" in features:
-        return Target(name, 64, 32, 12, 2)
+        return Target(name, 64, 32, 12, 2, asks_ahead)
     if "avx" in features:
-        return Target(name, 32, 16, 6, 2)
+        return Target(name, 32, 16, 6, 2, asks_ahead)
     if machine.lower() in ("aarch64", "arm64"):
-        return Target(name, 16, 32, 8, 3)
-    return Target(name, 16, 16, 6, 2)
+        return Target(name, 16, 32, 8, 3, asks_ahead)
+    return Target(name, 16, 16, 6, 2, asks_ahead)
 
 
 def _compiled_for() -> Target:

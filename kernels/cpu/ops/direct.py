@@ -6,8 +6,8 @@ from ...activations import Activation
 from ...contract.base import OpsBase
 from ...types import Array
 from .. import direct, implicit_gemm
+from ..direct_tile import DIRECT_ROWS
 from ..epilogue import fused
-from ..microkernel import TILE_ROWS
 from ..sampling import Sampling
 from ..weight_grad import chunks_of_patches, pack_dy
 from .flat import flat
@@ -20,10 +20,10 @@ def convolve(
     ops: OpsBase, s: Sampling, source: Array, panels: Array, bias: Array, act: Activation | None, y: Array
 ) -> None:
     """y = f(patches(source) @ panels + bias); call it inside a scratch block."""
-    rows = implicit_gemm.BLOCK_TILES * TILE_ROWS
+    rows = implicit_gemm.BLOCK_TILES * DIRECT_ROWS
     direct.convolve(
         s,
-        implicit_gemm.row_blocks(s),
+        implicit_gemm.row_blocks(s, DIRECT_ROWS),
         source,
         panels,
         bias,

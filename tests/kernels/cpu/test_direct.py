@@ -14,7 +14,8 @@ from test_weight_grad import sampling_of
 
 from kernels import activation
 from kernels.cpu import NumbaOps, direct, direct_tile, weight_grad
-from kernels.cpu.microkernel import TILE_BYTES, TILE_ROWS
+from kernels.cpu.direct_tile import DIRECT_ROWS
+from kernels.cpu.microkernel import TILE_BYTES
 from minigan.testing import ConvCase, batches, conv_cases, seeds
 
 COLUMNS = TILE_BYTES // 4
@@ -23,8 +24,8 @@ CASES = {
     "a kernel of 25": ConvCase((9, 7), (5, 5), (2, 2), (1, 2, 1, 2), 1, COLUMNS + 1),
     "colour": ConvCase((11, 13), (3, 3), (1, 1), "same", 3, COLUMNS - 1),
     "one tap": ConvCase((5, 7), (1, 1), (1, 1), "valid", 1, 1),
-    "as many taps as a tile has rows": ConvCase((5, 7), (1, TILE_ROWS), (1, 1), "same", 1, 5),
-    "one more": ConvCase((5, 7), (TILE_ROWS + 1, 1), (1, 1), "same", 1, 5),
+    "as many taps as a tile has rows": ConvCase((5, 7), (1, DIRECT_ROWS), (1, 1), "same", 1, 5),
+    "one more": ConvCase((5, 7), (DIRECT_ROWS + 1, 1), (1, 1), "same", 1, 5),
     "as many taps as there may be": ConvCase((9, 12), (8, 10), (1, 1), "same", 1, COLUMNS),
     "pixels that no window meets": ConvCase((9, 8), (1, 2), (3, 4), "valid", 2, COLUMNS + 3),
     "windows that lie in the border": ConvCase((2, 3), (2, 2), (2, 1), (5, 4, 3, 6), 1, 3),
@@ -78,7 +79,7 @@ def test_the_cases_are_what_it_takes(dtype: np.dtype):
 )
 def test_takes_no_weight_gradient_whose_band_is_a_few_pixels(width: int, filters: int, expected: bool):
     """Lines of dy longer than a band are a band of their own."""
-    s = sampling_of(ConvCase((9, width), (1, 1), (1, 1), "valid", 3 * TILE_ROWS, filters), 2)
+    s = sampling_of(ConvCase((9, width), (1, 1), (1, 1), "valid", 3 * DIRECT_ROWS, filters), 2)
     assert direct.applies(s)
     assert direct.applies_to_weights(s, np.dtype("float32")) is expected
     assert weight_grad.packs(s, np.dtype("float32")) is (filters % (TILE_BYTES // 4) > 0)
@@ -132,20 +133,20 @@ def test_multiply_taps(dtype: np.dtype, k: int, slope: float):
     """Any number of channels, pixels in any order; nothing but them is written."""
     width, rng = width_of(dtype), np.random.default_rng(k)
     x, w = lines(1, 99, 99, dtype), lines(k, width, width, dtype)
-    x_at, taps = START + rng.permutation(2 * TILE_ROWS), rng.permutation(60)[: max(k, 1)]
-    y_at, bias = rng.permutation(2 * TILE_ROWS) * (width + GAP), lines(1, width, width, dtype)
+    x_at, taps = START + rng.permutation(2 * DIRECT_ROWS), rng.permutation(60)[: max(k, 1)]
+    y_at, bias = rng.permutation(2 * DIRECT_ROWS) * (width + GAP), lines(1, width, width, dtype)
     for columns in range(1, width + 2):
-        y, expected = (np.full(START + 2 * TILE_ROWS * (width + GAP), np.nan, dtype) for _ in range(2))
+        y, expected = (np.full(START + 2 * DIRECT_ROWS * (width + GAP), np.nan, dtype) for _ in range(2))
         before = k, x, x_at, 3, taps, w, START, bias, START, slope
         multiply_taps(*before, y, y_at, START, columns, 0)
         direct_tile._multiply_taps_twin(*before, expected, y_at, START, columns, 0)
         np.testing.assert_array_equal(y, expected)
-        assert np.isfinite(y).sum() == TILE_ROWS * min(columns, width)
+        assert np.isfinite(y).sum() == DIRECT_ROWS * min(columns, width)
 
 
 @numba.njit
 def outer_products(rows, pixels, x, x_at, taps, first, dy, dy_at, dy_step, c, c_at, ldc, add):
-    if rows == TILE_ROWS:
+    if rows == DIRECT_ROWS:
         direct_tile.add_outer_products(pixels, x, x_at, taps, first, dy, dy_at, dy_step, c, c_at, ldc, add)
     elif rows == direct_tile.SHORT_TAPS:
         direct_tile.add_short_outer_products(pixels, x, x_at, taps, first, dy, dy_at, dy_step, c, c_at, ldc, add)
@@ -155,7 +156,7 @@ def outer_products(rows, pixels, x, x_at, taps, first, dy, dy_at, dy_step, c, c_
 
 def rows_of_tiles(taps: int) -> list[int]:
     """Of all tiles, one after the other."""
-    tiles, rows = -(-taps // TILE_ROWS), []
+    tiles, rows = -(-taps // DIRECT_ROWS), []
     for tile in range(tiles):
         rows.append(direct.taps_of_tile(taps - sum(rows), tiles - tile))
     return rows
@@ -165,21 +166,21 @@ def rows_of_tiles(taps: int) -> list[int]:
 def test_tiles_hold_all_taps_and_few_others(taps: int):
     """As many tiles as whole ones would be, and never more rows than with tiles of R and R - 1."""
     rows = rows_of_tiles(taps)
-    assert set(rows) <= {direct_tile.SHORT_TAPS, TILE_ROWS - 1, TILE_ROWS}
-    assert taps <= sum(rows) <= max(taps, len(rows) * (TILE_ROWS - 1))
+    assert set(rows) <= {direct_tile.SHORT_TAPS, DIRECT_ROWS - 1, DIRECT_ROWS}
+    assert taps <= sum(rows) <= max(taps, len(rows) * (DIRECT_ROWS - 1))
 
 
 def test_sixteen_taps_leave_no_row_empty():
     assert sum(rows_of_tiles(16)) == 16
 
 
-@pytest.mark.parametrize("rows", [TILE_ROWS, TILE_ROWS - 1, direct_tile.SHORT_TAPS])
+@pytest.mark.parametrize("rows", [DIRECT_ROWS, DIRECT_ROWS - 1, direct_tile.SHORT_TAPS])
 @pytest.mark.parametrize("pixels", [0, 1, 2, 7, 40])
 def test_outer_products(dtype: np.dtype, rows: int, pixels: int):
     """Pixels and taps in any order, dy's rows apart; overwritten and added to, and nothing else."""
     width, rng = width_of(dtype), np.random.default_rng(pixels)
     x, dy = lines(1, 99, 99, dtype), lines(pixels, width, width + GAP, dtype)
-    x_at, taps = START + rng.permutation(45)[: max(pixels, 1)], rng.permutation(50)[: TILE_ROWS + 1]
+    x_at, taps = START + rng.permutation(45)[: max(pixels, 1)], rng.permutation(50)[: DIRECT_ROWS + 1]
     product = (
         x[x_at[:pixels, None] + taps[1 : 1 + rows]].T
         @ dy[START : START + pixels * (width + GAP)].reshape(pixels, width + GAP)[:, :width]

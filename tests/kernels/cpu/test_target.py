@@ -28,6 +28,7 @@ LOOPS = """
 import json
 import numba
 from numba import types
+from kernels.cpu import direct_tile
 from kernels.cpu.microkernel import THIN_ROWS, multiply_thin_rows, multiply_tile
 from kernels.cpu.packing_tile import multiply_and_pack
 from kernels.cpu.target import TARGET
@@ -45,6 +46,23 @@ def pack(k, a, b, ldb, panel, c, ldc, add):
 @numba.njit(fastmath={"nsz"})
 def thin(length, a, rows, b, c, ldc, add):
     multiply_thin_rows(1, length, a, 0, rows, 0, 0, b, 0, c, 0, ldc, add)
+
+@numba.njit(fastmath={"nsz"})
+def taps(k, x, x_at, table, w, bias, slope, y, y_at, columns):
+    direct_tile.multiply_taps(k, x, x_at, 0, table, w, 0, bias, 0, slope, y, y_at, 0, columns, 0)
+
+def outer(product):
+    @numba.njit(fastmath={"nsz"})
+    def outer(pixels, x, x_at, table, dy, step, c, ldc, add):
+        product(pixels, x, x_at, table, 0, dy, 0, step, c, 0, ldc, add)
+
+    return outer
+
+OUTER = {
+    direct_tile.DIRECT_ROWS: outer(direct_tile.add_outer_products),
+    direct_tile.DIRECT_ROWS - 1: outer(direct_tile.add_fewer_outer_products),
+    direct_tile.SHORT_TAPS: outer(direct_tile.add_short_outer_products),
+}
 
 codes, tile = [], TARGET.tile_rows * TARGET.tile_vectors
 for number in types.float32, types.float64:
@@ -64,6 +82,13 @@ for number in types.float32, types.float64:
     code = transform.inspect_asm(signature.args)
     if "vfmadd" in code:  # else a product needs a register more, and one accumulator is spilled
         codes.append(([tile + taps * TARGET.tile_vectors for taps in range(1, MOST_TAPS + 1)], code))
+        signature = types.void(i, array, rows, rows, array, array, types.float64, array, rows, i)
+        taps.compile(signature)
+        codes.append(([direct_tile.DIRECT_ROWS * TARGET.tile_vectors], taps.inspect_asm(signature.args)))
+        for count, product in OUTER.items():
+            signature = types.void(i, array, rows, rows, array, i, array, i, types.boolean)
+            product.compile(signature)
+            codes.append(([count * TARGET.tile_vectors], product.inspect_asm(signature.args)))
 print(json.dumps(codes))
 """
 
@@ -88,6 +113,11 @@ def test_the_tile_fits_the_registers(features: set[str], machine: str, vector_by
     assert target.tile_bytes == target.tile_vectors * vector_bytes
 
 
+@pytest.mark.parametrize(("name", "asks"), [("znver3", True), ("znver4", True), ("cascadelake", False), ("", False)])
+def test_only_zen_asks_for_long_runs(name: str, asks: bool):
+    assert choose(name, frozenset({"avx", "avx512f"}), "x86_64").asks_ahead == asks
+
+
 def test_this_target_is_one_of_those():
     assert isinstance(TARGET, Target)
     assert TARGET.vector_bytes in (16, 32, 64)
@@ -101,9 +131,11 @@ def test_the_loop_of_the_micro_kernel_touches_no_stack(environment: dict[str, st
     done = subprocess.run([sys.executable, "-c", LOOPS], env=ours, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     for steps, code in json.loads(done.stdout):
-        blocks = re.split(r"^\S+:.*$", code, flags=re.MULTILINE)
-        products = [len(re.findall(r"vfmadd|mulp[sd]", block)) for block in blocks]
-        loops = {count: block for count, block in zip(products, blocks, strict=True) if count >= min(steps)}
+        _, *parts = re.split(r"^(\S+):.*$", code, flags=re.MULTILINE)
+        blocks = zip(parts[::2], parts[1::2], strict=True)
+        turns = [block for label, block in blocks if re.search(rf"\tj\w+\t{re.escape(label)}\b", block)]
+        products = [len(re.findall(r"vfmadd|mulp[sd]", block)) for block in turns]
+        loops = {count: block for count, block in zip(products, turns, strict=True) if count >= min(steps)}
         for step in steps:
             assert {step, 2 * step, 4 * step} & loops.keys()  # steps at once, and LLVM may unroll it
         for loop in loops.values():
