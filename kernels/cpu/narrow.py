@@ -4,7 +4,8 @@ With C = 1 a phase of the implicit product would have one useful column among th
 columns are all KH*KW*C entries of the kernel:
 
     for each image, in parallel
-        columns (HO*WO, KH*KW*C) = dy @ w^T            rows of dy read where they stand, result in the cache
+        columns (HO*WO, KH*KW*C) = dy @ w^T            rows of dy read where they stand, result in the cache; entries
+                                                       for one vector of a last panel by thin tiles
         planes (KH*KW*C, HO, WO) = columns^T           L x L numbers at a time, in registers; zeros around each row
         for each phase of the image                    pixels a stride apart, which meet the same entries
             add up the planes of its entries, shifted; store them
@@ -18,7 +19,8 @@ Floor: 2 N HO WO KH KW C O FLOPs; dx, w and dy once each. The columns of one ima
 a stride apart; added one by one where they belong, they took longer than the product. A plane holds what one entry
 gives to all windows, so what neighbours of one phase are given lies side by side. For that layer, on one Zen 3 core, in
 microseconds an image: product 4.6 (floor 3.9), planes 0.8, additions 1.1. Row by row, 14 numbers at a time, in place of
-whole phases, the additions took 4 to 5.
+whole phases, the additions took 4 to 5. On AVX-512 its 16 entries are half of a panel: as a whole one, multiplied and
+transposed with the other half, it took 1.4 to 1.8 times as long.
 """
 
 from typing import NamedTuple
@@ -30,7 +32,7 @@ from ..types import Array, Pads, Pair
 from .epilogue import finish, place
 from .fork import fork
 from .jit import kernel, parallel_kernel
-from .microkernel import TILE_BYTES, TILE_ROWS, multiply_rows, tile_width
+from .microkernel import THIN_ROWS, TILE_BYTES, TILE_ROWS, multiply_rows, multiply_thin_rows, tile_width
 from .target import TARGET
 from .vector import CACHE_LINE, expect_read, transpose_of
 
@@ -38,6 +40,9 @@ VECTOR_BYTES = TARGET.vector_bytes
 
 PIXELS_AHEAD = 8 * TILE_ROWS
 """How far ahead the cache is asked for dy: 3,000 cycles with 64 channels."""
+
+ROWS_AT_ONCE = max(TILE_ROWS, THIN_ROWS)
+"""Most rows of a tile of either kind."""
 
 _transpose_square = transpose_of(VECTOR_BYTES)
 
@@ -108,10 +113,10 @@ def scratch_sizes(
     windows: Pair, entries: int, inner: int, size: Pair, stride: Pair, planes: Planes, dtype: np.dtype
 ) -> Scratch:
     """What `input_grad` needs; tiles of the product and squares of the transposition stick out of the pixels."""
-    width = TILE_BYTES // dtype.itemsize
-    padded, most = -(-entries // width) * width, max(TILE_ROWS, VECTOR_BYTES // dtype.itemsize)
-    columns = (windows[0] * windows[1] + most) * padded
-    return Scratch(inner * padded, columns, padded * planes.stride, -(-size[0] // stride[0]) * planes.line)
+    width, lanes = TILE_BYTES // dtype.itemsize, VECTOR_BYTES // dtype.itemsize
+    padded, squares = -(-entries // width) * width, -(-entries // lanes) * lanes
+    columns = (windows[0] * windows[1] + max(ROWS_AT_ONCE, lanes)) * padded
+    return Scratch(inner * padded, columns, squares * planes.stride, -(-size[0] // stride[0]) * planes.line)
 
 
 @kernel
@@ -119,33 +124,47 @@ def multiply_image(
     dy: Array, start: int, pixels: int, inner: int, entries: int, panels: Array, rows: Array, columns: Array
 ) -> None:
     """columns (pixels, padded entries) = dy of one image (pixels, O) @ w^T; rows beyond the last repeat it."""
-    width = tile_width(dy)
+    width, lanes = tile_width(dy), VECTOR_BYTES // dy.itemsize
     b_panels = (entries + width - 1) // width
-    for first in range(0, pixels, TILE_ROWS):
-        for i in range(TILE_ROWS):
-            rows[i] = start + min(first + i, pixels - 1) * inner
-        ahead = start + (first + PIXELS_AHEAD) * inner
-        expect_read(dy, ahead, min(TILE_ROWS * inner, dy.size - ahead))
-        for panel in range(b_panels):
-            at = (first * b_panels + panel) * width
-            multiply_rows(
-                1, inner, dy, 0, rows, 0, 0, panels, panel * inner * width, columns, at, b_panels * width, False
-            )
+    padded, thin = b_panels * width, b_panels * width - entries >= width - lanes
+    wide = b_panels - 1 if thin else b_panels
+    if wide:
+        for first in range(0, pixels, TILE_ROWS):
+            locate_rows(first, TILE_ROWS, start, pixels, inner, dy, rows)
+            for panel in range(wide):
+                at = first * padded + panel * width
+                multiply_rows(1, inner, dy, 0, rows, 0, 0, panels, panel * inner * width, columns, at, padded, False)
+    if thin:
+        for first in range(0, pixels, THIN_ROWS):
+            locate_rows(first, THIN_ROWS, start, pixels, inner, dy, rows)
+            at = first * padded + wide * width
+            multiply_thin_rows(1, inner, dy, 0, rows, 0, 0, panels, wide * inner * width, columns, at, padded, False)
 
 
 @kernel
-def transpose_columns(columns: Array, windows: tuple[int, int], padded: int, at: Planes, planes: Array) -> None:
-    """planes (padded entries, rows with their borders) = the columns (pixels, padded entries) transposed.
+def locate_rows(first: int, count: int, start: int, pixels: int, inner: int, dy: Array, rows: Array) -> None:
+    """Where the pixels of a tile begin; the cache is asked for those of a later one."""
+    for i in range(count):
+        rows[i] = start + min(first + i, pixels - 1) * inner
+    ahead = start + (first + PIXELS_AHEAD) * inner
+    expect_read(dy, ahead, min(count * inner, dy.size - ahead))
+
+
+@kernel
+def transpose_columns(
+    columns: Array, windows: tuple[int, int], entries: int, padded: int, at: Planes, planes: Array
+) -> None:
+    """planes (entries, rows with their borders) = the columns (pixels, padded entries) transposed, by whole squares.
 
     Squares that stick out of a row write to the border after it, which is cleared afterwards.
     """
     lanes = VECTOR_BYTES // columns.itemsize
-    for entry in range(0, padded, lanes):
+    for entry in range(0, entries, lanes):
         for i in range(windows[0]):
             for j in range(0, windows[1], lanes):
                 pixel, to = i * windows[1] + j, entry * at.stride + at.border + i * at.line + j
                 _transpose_square(columns, pixel * padded + entry, padded, planes, to, at.stride)
-    for entry in range(padded):
+    for entry in range(entries):
         for i in range(windows[0] + 1):
             first = entry * at.stride + i * at.line
             for j in range(first, first + at.border):
@@ -220,7 +239,7 @@ def _input_grad_image(
     image, slot = size[0] * size[1] * channels, numba.get_thread_id()
     start = n * image
     multiply_image(dy, n * pixels * inner, pixels, inner, entries, panels, rows[slot], columns[slot])
-    transpose_columns(columns[slot], windows, padded, at, planes[slot])
+    transpose_columns(columns[slot], windows, entries, padded, at, planes[slot])
     add_planes(planes[slot], at, windows, kernel_size, stride, before, size, channels, bias, phase[slot], dx, start)
     finish(dx, start, image, bias[:0], 0, slope)
 
@@ -247,7 +266,7 @@ def input_grad(
 ) -> None:
     """dx (N, H, W, C) = f(col2im(dy @ w^T) + bias); `before` = (top, left).
 
-    Scratch as in `scratch_sizes`; `rows` (R,), `columns`, `planes` and `phase` have a row a thread.
+    Scratch as in `scratch_sizes`; `rows` (ROWS_AT_ONCE,), `columns`, `planes` and `phase` have a row a thread.
     """
     image = size[0] * size[1] * channels
     arguments = (

@@ -145,7 +145,7 @@ def _input_grad_by_columns(
             bias,
             fused(act),
             flat(dx),
-            for_each_thread(ops, TILE_ROWS, np.int64),
+            for_each_thread(ops, narrow.ROWS_AT_ONCE, np.int64),
             for_each_thread(ops, sizes.columns),
             planes,
             for_each_thread(ops, sizes.planes),

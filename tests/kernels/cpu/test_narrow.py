@@ -15,10 +15,14 @@ from kernels.cpu.ops import implicit
 from kernels.cpu.ops.scratch import THREADS
 from minigan.testing import ConvCase, batches, conv_cases, seeds
 
+COLUMNS, LANES = TILE_BYTES // 4, narrow.VECTOR_BYTES // 4
 CASES = {
     "the last layer of a generator": ConvCase((14, 14), (4, 4), (2, 2), (1, 1, 1, 1), 1, 33),
     "rows of whole vectors, and a border beside them": ConvCase((32, 32), (4, 4), (2, 2), (1, 1, 1, 1), 1, 3),
     "a tile of windows": ConvCase((1, TILE_ROWS), (1, 1), (1, 1), "valid", 1, 1),
+    "entries for a vector": ConvCase((5, 20), (1, LANES), (1, 1), "same", 1, 3),
+    "one more": ConvCase((20, 5), (LANES + 1, 1), (1, 1), "same", 1, 3),
+    "entries for a panel and a vector": ConvCase((7, 9), (4, 3), (2, 1), "same", (COLUMNS + LANES) // 12, 2),
     "one window": ConvCase((3, 5), (3, 5), (1, 1), "valid", 2, 7),
     "pixels that no window meets": ConvCase((7, 9), (1, 2), (3, 4), "valid", 1, 5),
     "windows that lie in the border": ConvCase((2, 1), (2, 3), (1, 2), (6, 5, 4, 7), 1, 5),
