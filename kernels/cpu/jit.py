@@ -121,7 +121,8 @@ def forget_outdated(folder: Path) -> None:
 _IN_NAME = re.compile(r"\.([0-9a-f]{16})(?:\.\d+)?\.nb[ic]$")
 
 
-def _compiled(function: Function, fastmath: frozenset[str], **more: bool) -> Any:
+def compiled(function: Function, fastmath: frozenset[str] = MATH, **more: bool) -> Any:
+    """Compile a function that Python calls and that nothing records; kernels have decorators of their own."""
     options = {**more, "nogil": True, "error_model": "numpy", "cache": True, "no_cfunc_wrapper": True}
     dispatcher = numba.njit(fastmath=set(fastmath), **options)(function)
     if not numba.config.DISABLE_JIT:
@@ -148,8 +149,8 @@ def kernel(function: Function | None = None, *, fastmath: frozenset[str] = MATH)
     """Compile a function that kernels call."""
     if function is None:
         return functools.partial(kernel, fastmath=fastmath)
-    compiled = _compiled(function, fastmath, no_cpython_wrapper=True)
-    return compiled if numba.config.DISABLE_JIT else _wrapped_late(compiled)
+    inner = compiled(function, fastmath, no_cpython_wrapper=True)
+    return inner if numba.config.DISABLE_JIT else _wrapped_late(inner)
 
 
 def _wrapped_late(dispatcher: Any) -> Any:
@@ -167,23 +168,24 @@ def parallel_kernel(function: Function | None = None, *, fastmath: frozenset[str
     """Compile a function that Python calls and that hands work to the threads with `fork`; see `calls` on when."""
     if function is None:
         return functools.partial(parallel_kernel, fastmath=fastmath)
-    compiled = _compiled(function, fastmath)
+    launch = compiled(function, fastmath)
     if numba.config.DISABLE_JIT:
-        compiled = np.errstate(all="ignore")(compiled)
-    launch = compiled if _LAUNCH_TOGETHER else _one_at_a_time(compiled)
+        launch = np.errstate(all="ignore")(launch)
+    if not _LAUNCH_TOGETHER:
+        launch = _one_at_a_time(launch)
     return functools.wraps(function)(functools.partial(run, launch))
 
 
-_launch = threading.Lock()
+_turn = threading.Lock()
 
 
-def _one_at_a_time(compiled: Any) -> Any:
+def _one_at_a_time(launch: Any) -> Any:
     """The work queue ends the process when two threads launch at once."""
 
-    @functools.wraps(compiled)
+    @functools.wraps(launch)
     def locked(*arguments: Any) -> Any:
-        with _launch:
-            return compiled(*arguments)
+        with _turn:
+            return launch(*arguments)
 
     return locked
 

@@ -3,25 +3,27 @@
 Which algorithm, how much scratch memory and where it lies, a dozen numbers for each kernel: all of it follows from the
 shapes, the options and where the workspace stands. Finding it out took 17 of the 30 us that Python spent on a
 convolution of one channel, and three times that after a kernel that had the caches to itself. So the kernels that an
-operation launches are recorded the first time; from then on the operands are put in their places. Where these are the
-last ones, in the order of the operation, as in a matrix product, a launch is a call of a `partial`.
+operation launches are recorded the first time. When it comes again they are compiled into one function of the operands
+(`native`), which is called from then on.
 """
 
-from collections.abc import Callable, Hashable
-from functools import partial
-from typing import Any, TypeAlias
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...types import Array
 from ..calls import Call, recorded
+from ..native import MOST_OPERANDS, NativeCalls, is_kernel, launch
 
 MOST_PLANS = 4096
 """When there are so many, all are forgotten; a training step has a few dozen."""
 
 
-Launch: TypeAlias = Callable[..., None]
-"""A call of a kernel with all its arguments but the operands, which it takes flat, in the operation's order."""
+class _Operand(NamedTuple):
+    """Stands for an operand in a call, flat."""
+
+    number: int
 
 
 class Plans:
@@ -31,7 +33,7 @@ class Plans:
     """
 
     def __init__(self) -> None:
-        self._plans: dict[Hashable, list[Launch] | None] = {}
+        self._plans: dict[Hashable, NativeCalls | list[Call] | None] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Plans, ()
@@ -48,10 +50,18 @@ class Plans:
         `work` only calls kernels, on scratch memory and on C-contiguous operands, `flat` and as a whole. Where an
         operand is there in part, or two are the same array, it is called each time.
         """
-        launches = self._plans.get(key)
-        if launches is not None:
-            _launch(launches, operands)
-            return
+        plan = self._plans.get(key)
+        if isinstance(plan, NativeCalls):
+            given = [operand.ravel() for operand in operands]
+            launch(plan.address, *given, *given[-1:] * (MOST_OPERANDS - len(given)))
+        elif plan is not None:
+            self._plans[key] = _again(plan, [operand.ravel() for operand in operands])
+        else:
+            self._first(key, work, operands, options)
+
+    def _first(
+        self, key: Hashable, work: Callable[..., None], operands: tuple[Array, ...], options: tuple[Hashable, ...]
+    ) -> None:
         numbers = {_extent(operand): n for n, operand in enumerate(operands)}
         if key in self._plans or len(numbers) < len(operands):
             work(*operands, *options)
@@ -65,42 +75,31 @@ class Plans:
             function(*arguments)
 
 
-def _launch(launches: list[Launch], operands: tuple[Array, ...]) -> None:
-    given = [operand.ravel() for operand in operands]
-    for launch in launches:
-        launch(*given)
-
-
-def _without(
-    numbers: dict[tuple[int, int], int], operands: tuple[Array, ...], calls: list[Call]
-) -> list[Launch] | None:
-    """The calls without the operands, whose `numbers` go by extent; None if one is there in part."""
-    launches = []
+def _again(plan: list[Call], operands: Sequence[Array]) -> NativeCalls | list[Call]:
+    """Make the calls with these operands, and what to do from now on."""
+    calls = [
+        (function, tuple(operands[a.number] if isinstance(a, _Operand) else a for a in arguments))
+        for function, arguments in plan
+    ]
     for function, arguments in calls:
-        places = {}
-        for place, argument in enumerate(arguments):
+        function(*arguments)
+    return NativeCalls(calls, operands) if all(is_kernel(function) for function, _ in calls) else plan
+
+
+def _without(numbers: dict[tuple[int, int], int], operands: tuple[Array, ...], calls: list[Call]) -> list[Call] | None:
+    """The calls without the operands, whose `numbers` go by extent; None if one is there in part."""
+    result = []
+    for function, arguments in calls:
+        kept: list[Any] = []
+        for argument in arguments:
             if isinstance(argument, np.ndarray) and argument.ndim == 1 and _extent(argument) in numbers:
-                places[place] = numbers[_extent(argument)]
+                kept.append(_Operand(numbers[_extent(argument)]))
             elif any(_shares(argument, operand) for operand in operands):
                 return None
-        launches.append(_launch_of(function, arguments, places, len(operands)))
-    return launches
-
-
-def _launch_of(function: Callable[..., Any], arguments: tuple[Any, ...], places: dict[int, int], count: int) -> Launch:
-    """The call, where `places` are those of the arguments that are operands, and the number of each, below `count`."""
-    first = len(arguments) - count
-    if list(places.items()) == [(first + number, number) for number in range(count)]:
-        return partial(function, *arguments[:first])
-    kept = [None if place in places else argument for place, argument in enumerate(arguments)]
-
-    def launch(*given: Array) -> None:
-        own = kept.copy()
-        for place, number in places.items():
-            own[place] = given[number]
-        function(*own)
-
-    return launch
+            else:
+                kept.append(argument)
+        result.append((function, tuple(kept)))
+    return result
 
 
 def _shares(argument: object, operand: Array) -> bool:

@@ -9,6 +9,7 @@ from ...contract.base import OpsBase
 from ...rng import Use
 from ...types import Array, Shape
 from ..calls import recorded, recording, run
+from ..native import joined
 from ..traced import Traced
 
 
@@ -26,7 +27,7 @@ class Numbers:
 
 
 class RecordedOps(OpsBase):
-    """A recorded step is a list of calls, of kernels and of NumPy's functions, with all their arguments."""
+    """A recorded step is a list of calls, of kernels, joined where they are neighbours, and of Python's functions."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -54,10 +55,11 @@ class RecordedOps(OpsBase):
         """See the base. Launches give none of NumPy's warnings of numbers out of range."""
         with recorded() as calls:
             result = work()
+        launches = joined(calls)
 
         def launch() -> None:
             with np.errstate(all="ignore"):
-                for function, arguments in calls:
+                for function, arguments in launches:
                     function(*arguments)
 
         return launch, result
