@@ -26,7 +26,7 @@ from .epilogue import finish, place
 from .fork import fork
 from .gemm import ask_for_rows, panels_of, rows_of_panel
 from .jit import kernel, parallel_kernel
-from .microkernel import SHORT_ROWS, TILE_BYTES, TILE_ROWS, multiply_short_tile, multiply_tile, tile_width
+from .microkernel import SHORT_ROWS, TILE_ROWS, multiply_short_tile, multiply_tile, tile_width
 from .packing import pack_column_rows, pack_columns
 from .row_blocks import multiply_blocks, row_in_blocks, rows_in_one, whole_tiles
 from .vector import clear_run, copy_run
@@ -53,7 +53,6 @@ class Pairs(NamedTuple):
     places: Array  # (pairs, 2): pixel, window; tap by tap
     first: Array  # (taps + 1,): where a tap's pairs begin
     passes: Array  # (passes, 2): first image, images
-    rows: Array  # (TILE_ROWS,): where the rows of a block begin
     x_apart: int  # from a pixel's matrix (images of a pass, C) in blocks of rows to the next
     y_apart: int  # from a window's (images, O)
 
@@ -80,7 +79,6 @@ def pairs(x_shape: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pad
         np.array(places, np.int64).reshape(-1, 2),
         np.array(first, np.int64),
         np.array(passes, np.int64),
-        np.arange(TILE_ROWS) * (TILE_BYTES // dtype.itemsize),
         apart(most, c, dtype.itemsize),
         apart(most, o, dtype.itemsize),
     )
@@ -171,7 +169,7 @@ def forward_item(
             for pair in range(p.first[t], p.first[t + 1]):
                 pixel, window = p.places[pair]
                 at = ((q - begin) // run * p.windows + window) * product
-                multiply_blocks(0, images, p.channels, u, pixel * p.x_apart, p.rows, panel, sums, at, True)
+                multiply_blocks(0, images, p.channels, u, pixel * p.x_apart, panel, sums, at, True)
     deliver_sums(p.windows, p.filters, begin, end, first, images, sums, bias, slope, y)
 
 
@@ -193,7 +191,7 @@ def input_grad_item(
             for pair in range(p.first[t], p.first[t + 1]):
                 pixel, window = p.places[pair]
                 at = ((q - begin) // run * p.pixels + pixel) * product
-                multiply_blocks(0, images, p.filters, z, window * p.y_apart, p.rows, panel, sums, at, True)
+                multiply_blocks(0, images, p.filters, z, window * p.y_apart, panel, sums, at, True)
     deliver_sums(p.pixels, p.channels, begin, end, first, images, sums, bias, slope, dx)
 
 

@@ -15,8 +15,9 @@ in plain Python (`microkernel_twins`), which run with NUMBA_DISABLE_JIT=1 and wh
          +---+   +-----+-----+
 
 Two forms, which differ in where A lies: `multiply_panels` reads a packed panel (k, R); `multiply_rows` reads R rows
-where they stand in an image, in segments, which is a convolution without a copy of its patches. `packing_tile` has one
-that packs B, `winograd_tile` one that makes it of others, and `direct_tile` two for convolutions with few taps.
+where they stand in an image, in segments, which is a convolution without a copy of its patches. `block_tile` has one
+for rows in blocks, `packing_tile` one that packs B, `winograd_tile` one that makes it of others, and `direct_tile` two
+for convolutions with few taps.
 
 The rows of C are prefetched before the loop: at its end the stores then find them in the cache. On a Zen 3 core this
 alone took a product of 1024^3 from 85 to 92 GFLOP/s of the core's 102.
@@ -239,7 +240,7 @@ THIN_ROWS = 12
 
 _DEBUGGING = int(numba.config.DISABLE_JIT)
 multiply_panels, multiply_short_panels = (panels_product(rows)[_DEBUGGING] for rows in (TILE_ROWS, SHORT_ROWS))
-multiply_rows, multiply_short_rows = (rows_product(rows)[_DEBUGGING] for rows in (TILE_ROWS, SHORT_ROWS))
+multiply_rows = rows_product(TILE_ROWS)[_DEBUGGING]
 multiply_thin_rows = rows_product(THIN_ROWS, vectors=1)[_DEBUGGING]
 
 

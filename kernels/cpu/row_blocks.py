@@ -7,8 +7,9 @@ then the columns of a panel are one run. W = numbers of a micro-tile's row, whic
 """
 
 from ..types import Array
+from .block_tile import multiply_block, multiply_short_block
 from .jit import kernel
-from .microkernel import SHORT_ROWS, TILE_ROWS, multiply_rows, multiply_short_rows, tile_width
+from .microkernel import SHORT_ROWS, TILE_ROWS, tile_width
 
 
 @kernel
@@ -36,7 +37,6 @@ def multiply_blocks(
     k: int,
     a: Array,
     at: int,
-    table: Array,
     panel: Array,
     products: Array,
     product: int,
@@ -44,16 +44,15 @@ def multiply_blocks(
 ) -> None:
     """products (rows in whole tiles, W), from `product` on, (+)= a (rows, k), from `at` on, times the panel (k, W).
 
-    a lies in blocks of TILE_ROWS rows, in which they begin where the table says. What the last block has beyond `rows`
-    is undefined, and so are its products. Rows before `first`, whole blocks of them, are left out.
+    a lies in blocks of TILE_ROWS rows. What the last block has beyond `rows` is undefined, and so are its products.
+    Rows before `first`, whole blocks of them, are left out.
     """
     run, r = tile_width(a), first
-    runs, apart = k // run, TILE_ROWS * run
     while r < rows:
         start, to = at + r * k, product + r * run
         if rows - r > SHORT_ROWS:
-            multiply_rows(runs, run, a, start, table, 0, apart, panel, 0, products, to, run, add)
+            multiply_block(k // run, a, start, panel, 0, products, to, add)
             r += TILE_ROWS
         else:
-            multiply_short_rows(runs, run, a, start, table, 0, apart, panel, 0, products, to, run, add)
+            multiply_short_block(k // run, a, start, panel, 0, products, to, add)
             r += SHORT_ROWS

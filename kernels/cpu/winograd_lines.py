@@ -71,7 +71,7 @@ def _first_tile(
     run = tile_width(panel)
     multiply_and_transform(
         taps_across(plan, phase), plan.tables, matrix(1, kind[M_H], G) + j * ORDER, middle, start, count * run,
-        panel, at, count // run, run, a, a_start, plan.rows, TILE_ROWS * run, products, product, add,
+        panel, at, count // run, a, a_start, products, product, add,
     )  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def forward_line(
                     j, plan, kind, phase, g.channels, middle, source, panel, phase * entry,
                     u, block_of_u, products, at, phase > 0,
                 )  # fmt: skip
-            multiply_blocks(TILE_ROWS, rows, g.patch, u, u_at, plan.rows, panel, products, at, False)
+            multiply_blocks(TILE_ROWS, rows, g.patch, u, u_at, panel, products, at, False)
     for r in range(rows):
         apply_matrix(
             plan.tables, matrix(1, m_h, AT), m_h, n_h, products, r * run, product, n_h * product,
@@ -137,7 +137,7 @@ def input_grad_line(item: int, plan: Plan, images: int, z: Array, w: Array, out:
             _first_tile(
                 j, plan, kind, phase, g.filters, middle, source, panel, 0, z, start, products, at, False
             )  # fmt: skip
-            multiply_blocks(TILE_ROWS, rows, g.filters, z, start, plan.rows, panel, products, at, False)
+            multiply_blocks(TILE_ROWS, rows, g.filters, z, start, panel, products, at, False)
     of_phase = g.stride_h * g.channels
     for r in range(rows):
         q = first

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..types import Array, Pads, Pair, Shape
-from .microkernel import TILE_BYTES, TILE_ROWS
+from .microkernel import TILE_ROWS
 
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0, -0.5, 2.0)
 ORDER = len(POINTS) + 1
@@ -104,7 +104,6 @@ class Plan(NamedTuple):
     passes: Array  # (passes, 3): kind, first image, images
     groups: Array  # (groups, 2), passes of all kinds together: first image, images
     lines: Array  # (lines, 2): kind, vertical point
-    rows: Array  # (TILE_ROWS,): where the rows of a block begin in U and Z
     tables: Array  # (2 axes, LARGEST_TILE + 1, 6, ORDER*ORDER) flat: for each m the matrices B^T, B, A^T, A, G, G^T
     u_size: int  # numbers that a pass stores, at most: U, Z, the lines of y and of dw
     z_size: int
@@ -174,7 +173,6 @@ def plan(size: Shape, w_shape: Shape, outputs: Pair, stride: Pair, pads: Pads, d
         np.array(passes, np.int64),
         np.array(groups, np.int64),
         np.array([(number, i) for number, kind in enumerate(kinds) for i in range(kind.n_v)], np.int64),
-        np.arange(TILE_ROWS) * (TILE_BYTES // dtype.itemsize),
         np.stack([_tables(lengths, t, dtype) for lengths, t in zip(cuts, taps, strict=True)]).ravel(),
         *of_pass,
         *of_group,

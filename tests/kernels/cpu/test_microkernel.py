@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from kernels.cpu import microkernel, packing_tile, winograd_tile
+from kernels.cpu import block_tile, microkernel, packing_tile, winograd_tile
 from kernels.cpu.microkernel import SHORT_ROWS, THIN_ROWS, TILE_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.cpu.target import TARGET
 from kernels.cpu.winograd_plan import MOST_TAPS
@@ -73,11 +73,6 @@ def multiply_rows(segments, length, a, a_start, rows, first, stride, b, b_start,
 
 
 @numba.njit
-def multiply_short_rows(segments, length, a, a_start, rows, first, stride, b, b_start, c, c_start, ldc, add):
-    microkernel.multiply_short_rows(segments, length, a, a_start, rows, first, stride, b, b_start, c, c_start, ldc, add)
-
-
-@numba.njit
 def multiply_thin_rows(segments, length, a, a_start, rows, first, stride, b, b_start, c, c_start, ldc, add):
     microkernel.multiply_thin_rows(segments, length, a, a_start, rows, first, stride, b, b_start, c, c_start, ldc, add)
 
@@ -86,11 +81,7 @@ def multiply_thin_rows(segments, length, a, a_start, rows, first, stride, b, b_s
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 4, 5, 7, 16])
 @pytest.mark.parametrize(
     ("rows", "vectors", "own"),
-    [
-        (TILE_ROWS, TILE_VECTORS, multiply_rows),
-        (SHORT_ROWS, TILE_VECTORS, multiply_short_rows),
-        (THIN_ROWS, 1, multiply_thin_rows),
-    ],
+    [(TILE_ROWS, TILE_VECTORS, multiply_rows), (THIN_ROWS, 1, multiply_thin_rows)],
 )
 def test_multiply_rows(dtype: np.dtype, segments: int, length: int, rows: int, vectors: int, own: Callable[..., None]):
     """Rows in any order that overlap as those of patches do; a part of a table of rows."""
@@ -129,33 +120,65 @@ def test_multiply_and_pack(dtype: np.dtype, k: int, gap: int):
 
 
 @numba.njit
-def multiply_and_transform(taps, factors, source, stride, panel, segments, length, a, rows, between, c, add):
+def multiply_block(runs, a, a_start, b, b_start, c, c_start, add):
+    block_tile.multiply_block(runs, a, a_start, b, b_start, c, c_start, add)
+
+
+@numba.njit
+def multiply_short_block(runs, a, a_start, b, b_start, c, c_start, add):
+    block_tile.multiply_short_block(runs, a, a_start, b, b_start, c, c_start, add)
+
+
+def in_blocks(rows: np.ndarray) -> np.ndarray:
+    """(R, runs W) as (runs, R, W), flat, from START on."""
+    width = width_of(rows.dtype)
+    ordered = rows.reshape(len(rows), -1, width).swapaxes(0, 1).ravel()
+    return np.concatenate([np.full(START, np.nan, rows.dtype), ordered])
+
+
+@pytest.mark.parametrize("runs", [0, 1, 3])
+@pytest.mark.parametrize(
+    ("rows", "own"), [(TILE_ROWS, multiply_block), (SHORT_ROWS, multiply_short_block)], ids=["tile", "short"]
+)
+def test_multiply_block(dtype: np.dtype, runs: int, rows: int, own: Callable[..., None]):
+    """As the product of the first rows of the block, and as the twin; what lies around the tile stays."""
+    width = width_of(dtype)
+    a = np.random.default_rng(0).integers(-9, 10, (TILE_ROWS, runs * width)).astype(dtype)
+    b = lines(runs * width, width, width, dtype)
+    for add in (False, True):
+        c = lines(rows, width if add else 0, width, dtype)
+        twins, product = c.copy(), a[:rows] @ b[START : START + runs * width * width].reshape(-1, width)
+        if add:
+            product += c[START : START + rows * width].reshape(rows, width)
+        own(runs, in_blocks(a), START, b, START, c, START, add)
+        block_tile.block_twin(rows, runs, in_blocks(a), START, b, START, twins, START, add)
+        np.testing.assert_array_equal(c, twins)
+        np.testing.assert_array_equal(c[START : START + rows * width].reshape(rows, width), product)
+        assert np.isfinite(c).sum() == rows * width
+
+
+@numba.njit
+def multiply_and_transform(taps, factors, source, stride, panel, runs, a, c, add):
     at = START
-    winograd_tile.multiply_and_transform(
-        taps, factors, at, source, at, stride, panel, at, segments, length, a, at, rows, between, c, at, add
-    )
+    winograd_tile.multiply_and_transform(taps, factors, at, source, at, stride, panel, at, runs, a, at, c, at, add)
 
 
 @pytest.mark.parametrize("taps", range(1, MOST_TAPS + 1))
-@pytest.mark.parametrize("segments", [0, 1, 3])
-@pytest.mark.parametrize("length", [1, 2, 16])
-def test_multiply_and_transform(dtype: np.dtype, taps: int, segments: int, length: int):
-    """The panel is the taps' sum, and nothing around it is touched; the tile is its product with rows in segments."""
-    k, width, between = segments * length, width_of(dtype), length + GAP
+@pytest.mark.parametrize("runs", [1, 2, 3])
+def test_multiply_and_transform(dtype: np.dtype, taps: int, runs: int):
+    """The panel is the taps' sum, and nothing around it is touched; the tile is its product with a block of rows."""
+    width, k = width_of(dtype), runs * width_of(dtype)
     factors, source = lines(1, taps, taps, dtype), lines(taps, k * width, k * width + GAP, dtype)
-    image = lines(1, segments * between + TILE_ROWS, segments * between + TILE_ROWS, dtype)
-    rows, panel = np.random.default_rng(0).permutation(TILE_ROWS), lines(1, 0, k * width, dtype)
+    a = in_blocks(np.random.default_rng(0).integers(-9, 10, (TILE_ROWS, k)).astype(dtype))
+    panel = lines(1, 0, k * width, dtype)
     weights, layers = factors[START:][:taps], source[START : START + taps * (k * width + GAP)].reshape(taps, -1)
     expected = weights @ layers[:, : k * width]
-    _, multiply_rows = microkernel.rows_product(TILE_ROWS)
 
     for add in (False, True):
         c = lines(TILE_ROWS, width if add else 0, width, dtype)
         product = c.copy()
-        multiply_and_transform(
-            taps, factors, source, k * width + GAP, panel, segments, length, image, rows, between, c, add
-        )
-        multiply_rows(segments, length, image, START, rows, 0, between, expected, 0, product, START, width, add)
+        multiply_and_transform(taps, factors, source, k * width + GAP, panel, runs, a, c, add)
+        block_tile.block_twin(TILE_ROWS, runs, a, START, expected, 0, product, START, add)
         np.testing.assert_array_equal(c, product)
         np.testing.assert_array_equal(panel[START : START + k * width], expected)
         assert np.isfinite(panel).sum() == k * width

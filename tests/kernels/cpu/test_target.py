@@ -29,6 +29,7 @@ import json
 import numba
 from numba import types
 from kernels.cpu import direct_tile
+from kernels.cpu.block_tile import multiply_block
 from kernels.cpu.microkernel import THIN_ROWS, multiply_thin_rows, multiply_tile
 from kernels.cpu.packing_tile import multiply_and_pack
 from kernels.cpu.target import TARGET
@@ -36,8 +37,12 @@ from kernels.cpu.winograd_plan import MOST_TAPS
 from kernels.cpu.winograd_tile import multiply_and_transform
 
 @numba.njit(fastmath={"nsz"})
-def transform(taps, factors, source, stride, panel, segments, a, rows, between, c, add):
-    multiply_and_transform(taps, factors, 0, source, 0, stride, panel, 0, segments, 16, a, 0, rows, between, c, 0, add)
+def transform(taps, factors, source, stride, panel, runs, a, c, add):
+    multiply_and_transform(taps, factors, 0, source, 0, stride, panel, 0, runs, a, 0, c, 0, add)
+
+@numba.njit(fastmath={"nsz"})
+def block(runs, a, panel, c, add):
+    multiply_block(runs, a, 0, panel, 0, c, 0, add)
 
 @numba.njit(fastmath={"nsz"})
 def pack(k, a, b, ldb, panel, c, ldc, add):
@@ -77,7 +82,10 @@ for number in types.float32, types.float64:
     signature = types.void(i, array, rows, array, array, i, types.boolean)
     thin.compile(signature)
     codes.append(([THIN_ROWS], thin.inspect_asm(signature.args)))
-    signature = types.void(i, array, array, i, array, i, array, rows, i, array, types.boolean)
+    signature = types.void(i, array, array, array, types.boolean)
+    block.compile(signature)
+    codes.append(([tile], block.inspect_asm(signature.args)))
+    signature = types.void(i, array, array, i, array, i, array, array, types.boolean)
     transform.compile(signature)
     code = transform.inspect_asm(signature.args)
     if "vfmadd" in code:  # else a product needs a register more, and one accumulator is spilled
