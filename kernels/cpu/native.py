@@ -46,8 +46,8 @@ class NativeCalls:
 
     Args:
         calls: each of a kernel, with all its arguments.
-        operands: arrays of one dimension among the arguments, MOST_OPERANDS at most, in whose place `launch` takes
-            others as large.
+        operands: arrays of one dimension, MOST_OPERANDS at most; where an argument is one of these objects, `launch`
+            takes another as large.
 
     Attributes:
         address: of a function of as many pointers.

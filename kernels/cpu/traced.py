@@ -40,14 +40,11 @@ class Traced(np.ndarray):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **how: Any) -> Any:
         if recording() and method not in ("__call__", "reduce"):
             raise TypeError(f"numpy.{ufunc.__name__}.{method} is not recorded: use an operation of the backend")
-        function, values = getattr(ufunc, method), tuple(map(plain, inputs))
+        function, values = ufunc if method == "__call__" else getattr(ufunc, method), tuple(map(plain, inputs))
         if out is None:
             return _made(partial(function, **how) if how else function, values)
         (target,) = out
-        if method == "__call__" and not how:
-            run(ufunc, *values, plain(target))
-        else:
-            run(partial(function, out=plain(target), **how), *values)
+        run(partial(function, out=plain(target), **how), *values)
         return target
 
     def __array_function__(self, function: Any, kinds: Any, arguments: Iterable[Any], how: Mapping[str, Any]) -> Any:
@@ -92,8 +89,8 @@ def _made(function: Callable[..., Any], values: tuple[Any, ...]) -> Any:
         return function(*values)
     with np.errstate(all="ignore"):
         result = np.array(function(*values))  # for its shape and type
-    if isinstance(function, np.ufunc):
-        run(function, *values, result)
+    if isinstance(function, np.ufunc) and function.nout == 1:
+        run(partial(function, out=result), *values)
     else:
         run(_assign, result, function, *values)
     return result.view(Traced)

@@ -11,7 +11,7 @@ from operation_calls import CALLS, OPERATIONS, WRITTEN, Maker, arrays_in, run
 import kernels
 from kernels import Ops, Use
 from kernels.cpu import NumbaOps
-from kernels.cpu.calls import recording
+from kernels.cpu.calls import recorded, recording
 from kernels.cpu.ladder.conv import FORWARD
 from kernels.cpu.ladder.matmul import PRODUCTS
 from kernels.types import Array
@@ -88,6 +88,7 @@ FUNCTIONS: dict[str, Callable[[Array], Any]] = {
     "operators": lambda x: (1 - x, x / 3 + 2, -x, x**2, 1 / (x * x + 1), x @ x.T),
     "comparisons": lambda x: ((x > 0).astype(x.dtype), ~np.isfinite(x)),
     "functions": lambda x: (np.where(x >= 0, 1, np.exp(-np.abs(x))), np.maximum(x, 0), np.log1p(np.exp(x))),
+    "two results": lambda x: [part * 2 for part in np.modf(x / 3)],
     "like": lambda x: (np.ones_like(x), np.zeros_like(x), np.full_like(x, 2.5)),
     "reductions": lambda x: (x.sum(), x.sum(keepdims=True) / x.size, x.mean(), x.std() / 2, x.max(axis=0), x.any()),
     "views": lambda x: (x[0], x[0, 1] * 2, x[1:, ::2] + 1, x.reshape(-1)[3] - 1, x.swapaxes(0, 1) * x.T, x.ravel()[1]),
@@ -116,6 +117,14 @@ def test_what_numpy_does_with_a_buffer_is_recorded(ops: Ops, name: str) -> None:
         for actual, wanted in pairs:
             assert (actual.dtype, actual.shape) == (wanted.dtype, wanted.shape)
             np.testing.assert_array_equal(np.asarray(actual), wanted)
+
+
+def test_universal_functions_write_where_their_result_lies(ops: Ops) -> None:
+    """A function that makes an array, to be copied there, takes twice the time."""
+    with recorded() as calls:
+        x = ops.scale_shift(np.zeros((4, 6), np.float32), 1.0)
+        np.exp(-x)
+    assert [function.func for function, _ in calls[1:]] == [np.negative, np.exp]
 
 
 def test_numbers_of_a_plain_array_are_recorded_where_a_buffer_takes_part(ops: Ops) -> None:
