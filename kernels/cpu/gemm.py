@@ -213,7 +213,7 @@ def matmul(
 ) -> None:
     """A `Product`, with scratch of `scratch_sizes`: all A panels of a block, and a row of `buffers` for each thread.
 
-    Its fields come one by one: Numba takes a microsecond to unpack a named tuple that comes from Python.
+    Its fields come one by one: until a plan is compiled Numba would unpack a named tuple in each call.
     """
     p = Product(m, n, k, lda, ldb, trans_a, trans_b, accumulate, slope)
     block = _block_depth(p.k)

@@ -122,7 +122,7 @@ _IN_NAME = re.compile(r"\.([0-9a-f]{16})(?:\.\d+)?\.nb[ic]$")
 
 
 def compiled(function: Function, fastmath: frozenset[str] = MATH, **more: bool) -> Any:
-    """Compile a function that Python calls and that nothing records; kernels have decorators of their own."""
+    """Compile a function as all are, for calls from Python that nothing records."""
     options = {**more, "nogil": True, "error_model": "numpy", "cache": True, "no_cfunc_wrapper": True}
     dispatcher = numba.njit(fastmath=set(fastmath), **options)(function)
     if not numba.config.DISABLE_JIT:

@@ -6,13 +6,15 @@ had the caches to itself, 60 to 100. And every time it finds the same. So what i
 
         f(n = 64, a = 0x7f3a40, panels = 0x7f3b00, ...)        g(...)        g(...)
 
-and compiled once, in 1 to 4 ms a call, with LLVM's optimiser off: there is nothing to optimise. A launch of it all is
-one call from Python, which needs 20 us where one kernel took 70 to 100 (a convolution, two cores of Cascade Lake).
-
-Kernels raise nothing, so what they return is not looked at.
+and compiled once, in 3 to 4 ms for one kernel and about 1 ms for each more, with LLVM's optimiser off: there is nothing
+to optimise. A launch of it all is one call from Python, which needs 20 us where one kernel took 70 to 100 (a
+convolution, two cores of Cascade Lake). The code takes 50 KB: LLVM makes an object file of it, since an engine that
+generates code itself keeps 0.7 MB for that.
 """
 
 import ctypes
+import functools
+import threading
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -22,6 +24,7 @@ import numpy as np
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
+from numba.core.callconv import RETCODE_OK
 from numba.core.registry import CPUDispatcher, cpu_target
 from numba.extending import intrinsic
 
@@ -32,7 +35,8 @@ from .jit import compiled
 MOST_OPERANDS = 4
 
 _ADDRESS, _BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
-_WITH_OPERANDS = ir.FunctionType(ir.VoidType(), [_BYTES] * MOST_OPERANDS)
+_STATUS = ir.IntType(32)
+_WITH_OPERANDS = ir.FunctionType(_STATUS, [_BYTES] * MOST_OPERANDS)
 _ARRAY = tuple(cpu_target.target_context.data_model_manager[types.float32[::1]]._fields)
 
 
@@ -41,40 +45,57 @@ def is_kernel(function: object) -> bool:
     return isinstance(function, CPUDispatcher)
 
 
+class KernelFailedError(RuntimeError):
+    """A kernel has raised an exception, such as for want of memory; which one is lost on the way."""
+
+
 class NativeCalls:
-    """Calls of kernels, one after the other; `()` makes them all.
+    """Calls of kernels, one after the other.
 
     Args:
         calls: each of a kernel, with all its arguments.
-        operands: arrays of one dimension, MOST_OPERANDS at most; where an argument is one of these objects, `launch`
-            takes another as large.
+        operands: different arrays of one dimension; where an argument is one of these objects, a launch takes another
+            as large.
 
-    Attributes:
-        address: of a function of as many pointers.
+    Raises:
+        ValueError: more operands than MOST_OPERANDS, or one of them twice.
     """
 
     def __init__(self, calls: Sequence[Call], operands: Sequence[Array] = ()) -> None:
+        if len({id(operand) for operand in operands}) < len(operands) or len(operands) > MOST_OPERANDS:
+            raise ValueError(f"expected at most {MOST_OPERANDS} different operands, got {len(operands)}")
         module = ir.Module()
         function = ir.Function(module, _WITH_OPERANDS, "calls")
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         given = {id(operand): pointer for operand, pointer in zip(operands, function.args, strict=False)}
         for kernel, arguments in calls:
             _emit_call(builder, kernel, arguments, given)
-        builder.ret_void()
+        builder.ret(RETCODE_OK)
         # What the code points to: arrays that live as long as it does, and kernels that are never unloaded.
         self._calls = [(kernel, tuple(a for a in arguments if id(a) not in given)) for kernel, arguments in calls]
-        machine = binding.Target.from_default_triple().create_target_machine(opt=0)
-        self._engine = binding.create_mcjit_compiler(binding.parse_assembly(str(module)), machine)
-        self.address = self._engine.get_function_address("calls")
-        self._launch = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * MOST_OPERANDS)(self.address)
+        self._operands = len(operands)
+        self._engine = _loaded(str(module))
+        self._address = self._engine.get_function_address("calls")
+        self._function = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * MOST_OPERANDS)(self._address)
 
     def __call__(self) -> None:
-        """Make the calls."""
-        self._launch(*[None] * MOST_OPERANDS)
+        """Make the calls.
+
+        Raises:
+            KernelFailedError: one of them has; those behind it are not made.
+            TypeError: they need operands.
+        """
+        if self._operands:
+            raise TypeError(f"expected {self._operands} operands: use launch")
+        _check(self._function(*[None] * MOST_OPERANDS))
+
+    def launch(self, operands: list[Array]) -> None:
+        """Make the calls with these operands; raises as `()`."""
+        _check(_launch(self._address, *operands, *operands[-1:] * (MOST_OPERANDS - len(operands))))
 
 
 def joined(calls: Sequence[Call]) -> list[Call]:
-    """The same calls, neighbours among them that are of kernels as one."""
+    """The same calls, neighbours among them that are of kernels as one; a signal such as Ctrl-C waits for its end."""
     result: list[Call] = []
     for of_kernels, group in groupby(calls, lambda call: is_kernel(call[0])):
         neighbours = list(group)
@@ -82,7 +103,32 @@ def joined(calls: Sequence[Call]) -> list[Call]:
     return result
 
 
+def _check(status: int) -> None:
+    if status:
+        raise KernelFailedError("a kernel has failed; without capture, and in a first call, Numba says how")
+
+
+_one_at_a_time = threading.Lock()
+
+
+@functools.cache
+def _machine() -> Any:
+    return binding.Target.from_default_triple().create_target_machine(opt=0)
+
+
+def _loaded(text: str) -> Any:
+    """An engine with a module's machine code, which lives as long as the engine."""
+    with _one_at_a_time:
+        code = _machine().emit_object(binding.parse_assembly(text))
+    own = binding.Target.from_default_triple().create_target_machine(opt=0)  # an engine keeps it
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), own)
+    engine.add_object_file(binding.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return engine
+
+
 def _emit_call(builder: ir.IRBuilder, kernel: Any, arguments: tuple[Any, ...], given: dict[int, ir.Value]) -> None:
+    """A call, behind which the function ends if it has failed."""
     kinds = tuple(map(numba.typeof, arguments))
     kernel.compile(kinds)
     version = kernel.overloads[kinds]
@@ -90,12 +136,14 @@ def _emit_call(builder: ir.IRBuilder, kernel: Any, arguments: tuple[Any, ...], g
     type_ = convention.get_function_type(version.fndesc.restype, version.fndesc.argtypes)
     address = version.library.get_pointer_to_function(version.fndesc.llvm_func_name)
     result, exception, *places = type_.args
-    nothing = [cgutils.alloca_once(builder, result.pointee), ir.Constant(exception, None)]
+    outcome = [cgutils.alloca_once(builder, place.pointee) for place in (result, exception)]
     values = [value for argument in arguments for value in _fields(argument, given)]
-    builder.call(
+    status = builder.call(
         builder.inttoptr(_ADDRESS(address), type_.as_pointer()),
-        nothing + [_as(builder, value, place) for value, place in zip(values, places, strict=True)],
+        outcome + [_as(builder, value, place) for value, place in zip(values, places, strict=True)],
     )
+    with builder.if_then(builder.icmp_signed("!=", status, RETCODE_OK), likely=False):
+        builder.ret(status)
 
 
 def _fields(value: Any, given: dict[int, ir.Value]) -> list[Any]:
@@ -130,13 +178,12 @@ def _call(typing: Any, address: Any, operands: Any) -> Any:
         function = builder.inttoptr(arguments[0], _WITH_OPERANDS.as_pointer())
         arrays = zip(operands.types, cgutils.unpack_tuple(builder, arguments[1]), strict=True)
         pointers = [context.make_array(kind)(context, builder, array).data for kind, array in arrays]
-        builder.call(function, [builder.bitcast(pointer, _BYTES) for pointer in pointers])
-        return context.get_dummy_value()
+        return builder.call(function, [builder.bitcast(pointer, _BYTES) for pointer in pointers])
 
-    return types.void(types.intp, operands), codegen
+    return types.int32(types.intp, operands), codegen
 
 
 @compiled
-def launch(address: int, a: Array, b: Array, c: Array, d: Array) -> None:
-    """The calls at an address with these in the places of their operands."""
-    _call(address, (a, b, c, d))
+def _launch(address: int, a: Array, b: Array, c: Array, d: Array) -> int:
+    """The function at an address with the data of these."""
+    return _call(address, (a, b, c, d))

@@ -38,8 +38,9 @@ class Traced(np.ndarray):
     """See the module's text."""
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **how: Any) -> Any:
-        if recording() and method not in ("__call__", "reduce"):
+        if recording() and (method not in ("__call__", "reduce") or ufunc.nout > 1):
             raise TypeError(f"numpy.{ufunc.__name__}.{method} is not recorded: use an operation of the backend")
+        how = {name: plain(value) for name, value in how.items()}
         function, values = ufunc if method == "__call__" else getattr(ufunc, method), tuple(map(plain, inputs))
         if out is None:
             return _made(partial(function, **how) if how else function, values)
@@ -89,7 +90,7 @@ def _made(function: Callable[..., Any], values: tuple[Any, ...]) -> Any:
         return function(*values)
     with np.errstate(all="ignore"):
         result = np.array(function(*values))  # for its shape and type
-    if isinstance(function, np.ufunc) and function.nout == 1:
+    if isinstance(function, np.ufunc):
         run(partial(function, out=result), *values)
     else:
         run(_assign, result, function, *values)

@@ -93,10 +93,8 @@ def _multiply_and_transform(
                 for slot, vector in zip(following, made(_INT64(0)), strict=True):
                     builder.store(vector, slot)
             with cgutils.for_range(builder, runs_) as outer:
-                rows, begin = (
-                    rows_of_block(emit, block, outer.index, TILE_ROWS),
-                    builder.mul(outer.index, _INT64(width)),
-                )
+                rows = rows_of_block(emit, block, outer.index, TILE_ROWS)
+                begin = builder.mul(outer.index, _INT64(width))
                 with cgutils.for_range(builder, length) as loop:
                     step = builder.add(begin, loop.index)
                     if MADE_AHEAD:

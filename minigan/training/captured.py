@@ -2,11 +2,11 @@
 
 A step of a small network is a hundred kernels of a few microseconds, and in an eager step Python finds out for each of
 them what it has found out in every step before. A graph holds the launches of an update with all their arguments, on a
-CPU as a list of calls, so it only fits what is equal from step to step: addresses (the workspace hands out the same
-ones, batches are copied into buffers of their own) and sizes. What does change lies where launches read it: learning
-rate, number of the update, step of the random numbers. Those of many updates are handed over at once (`announce`), and
-each update begins by taking its own. With the data set on a device, too (`resident`), the host does nothing between the
-launches of many steps.
+CPU as machine code and calls of NumPy's functions, so it only fits what is equal from step to step: addresses (the
+workspace hands out the same ones, batches are copied into buffers of their own) and sizes. What does change lies where
+launches read it: learning rate, number of the update, step of the random numbers. Those of many updates are handed over
+at once (`announce`), and each update begins by taking its own. With the data set on a device, too (`resident`), the
+host does nothing between the launches of many steps.
 
 An update runs three ways: as it is when it comes for the first time, which also compiles its kernels; recorded when it
 comes again; as a graph from then on. The results are the same, bit for bit.

@@ -3,8 +3,8 @@
 Which algorithm, how much scratch memory and where it lies, a dozen numbers for each kernel: all of it follows from the
 shapes, the options and where the workspace stands. Finding it out took 17 of the 30 us that Python spent on a
 convolution of one channel, and three times that after a kernel that had the caches to itself. So the kernels that an
-operation launches are recorded the first time. When it comes again they are compiled into one function of the operands
-(`native`), which is called from then on.
+operation launches are recorded the first time. When it has come often they are compiled into one function of the
+operands (`native`), which is called from then on.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -14,16 +14,34 @@ import numpy as np
 
 from ...types import Array
 from ..calls import Call, recorded
-from ..native import MOST_OPERANDS, NativeCalls, is_kernel, launch
+from ..native import NativeCalls, is_kernel
 
-MOST_PLANS = 4096
-"""When there are so many, all are forgotten; a training step has a few dozen."""
+MOST_PLANS = 1024
+"""When there are so many, all are forgotten; a training step has a few dozen. Compiled, each takes 50 KB."""
+
+OFTEN = 4
+"""Uses until a plan is compiled, which takes as long as 50 of them: what comes once or twice does not pay for it."""
 
 
 class _Operand(NamedTuple):
     """Stands for an operand in a call, flat."""
 
     number: int
+
+
+class _Recorded:
+    """Calls with operands to be put in, and how often that was done."""
+
+    def __init__(self, calls: list[Call]) -> None:
+        self.calls, self.uses = calls, 1
+
+    def with_operands(self, operands: Sequence[Array]) -> list[Call]:
+        """The calls with these in their places."""
+        self.uses += 1
+        return [
+            (function, tuple(operands[a.number] if isinstance(a, _Operand) else a for a in arguments))
+            for function, arguments in self.calls
+        ]
 
 
 class Plans:
@@ -33,7 +51,7 @@ class Plans:
     """
 
     def __init__(self) -> None:
-        self._plans: dict[Hashable, NativeCalls | list[Call] | None] = {}
+        self._plans: dict[Hashable, NativeCalls | _Recorded | None] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Plans, ()
@@ -51,13 +69,18 @@ class Plans:
         operand is there in part, or two are the same array, it is called each time.
         """
         plan = self._plans.get(key)
-        if isinstance(plan, NativeCalls):
-            given = [operand.ravel() for operand in operands]
-            launch(plan.address, *given, *given[-1:] * (MOST_OPERANDS - len(given)))
-        elif plan is not None:
-            self._plans[key] = _again(plan, [operand.ravel() for operand in operands])
-        else:
+        if plan is None:
             self._first(key, work, operands, options)
+            return
+        given = [operand.ravel() for operand in operands]
+        if isinstance(plan, _Recorded):
+            calls = plan.with_operands(given)
+            if plan.uses != OFTEN or not all(is_kernel(function) for function, _ in calls):
+                for function, arguments in calls:
+                    function(*arguments)
+                return
+            plan = self._plans[key] = NativeCalls(calls, given)
+        plan.launch(given)
 
     def _first(
         self, key: Hashable, work: Callable[..., None], operands: tuple[Array, ...], options: tuple[Hashable, ...]
@@ -75,18 +98,7 @@ class Plans:
             function(*arguments)
 
 
-def _again(plan: list[Call], operands: Sequence[Array]) -> NativeCalls | list[Call]:
-    """Make the calls with these operands, and what to do from now on."""
-    calls = [
-        (function, tuple(operands[a.number] if isinstance(a, _Operand) else a for a in arguments))
-        for function, arguments in plan
-    ]
-    for function, arguments in calls:
-        function(*arguments)
-    return NativeCalls(calls, operands) if all(is_kernel(function) for function, _ in calls) else plan
-
-
-def _without(numbers: dict[tuple[int, int], int], operands: tuple[Array, ...], calls: list[Call]) -> list[Call] | None:
+def _without(numbers: dict[tuple[int, int], int], operands: tuple[Array, ...], calls: list[Call]) -> _Recorded | None:
     """The calls without the operands, whose `numbers` go by extent; None if one is there in part."""
     result = []
     for function, arguments in calls:
@@ -99,7 +111,7 @@ def _without(numbers: dict[tuple[int, int], int], operands: tuple[Array, ...], c
             else:
                 kept.append(argument)
         result.append((function, tuple(kept)))
-    return result
+    return _Recorded(result)
 
 
 def _shares(argument: object, operand: Array) -> bool:

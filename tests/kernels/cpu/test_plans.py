@@ -5,17 +5,25 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
 import kernels
 from kernels.cpu import NumbaOps
 from kernels.cpu.calls import run
+from kernels.cpu.native import NativeCalls
 from kernels.cpu.ops import plans, rungs
 from kernels.cpu.ops.plans import Plans
 from kernels.types import Array
 
 STRIDE, PADS = (2, 2), (1, 1, 1, 1)
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled when they come again."""
+    monkeypatch.setattr(plans, "OFTEN", 2)
 
 
 @pytest.fixture
@@ -79,6 +87,18 @@ def test_a_second_call_works_nothing_out(ops: NumbaOps, monkeypatch: pytest.Monk
     monkeypatch.setattr(NumbaOps, "_run_matmul", _run_matmul)
     ops.matmul(2 * a, 3 * a, out=y)
     np.testing.assert_array_equal(y, 6 * a @ a)
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="there is no machine code")
+def test_only_what_comes_often_is_compiled(ops: NumbaOps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's calls before, machine code from then on."""
+    monkeypatch.setattr(plans, "OFTEN", 3)
+    a, y = numbers(8, 8, seed=0), np.empty((8, 8), np.float32)
+    for uses in range(1, 6):
+        ops.matmul(uses * a, a, out=y)
+        np.testing.assert_array_equal(y, uses * a @ a)
+        (plan,) = ops._plans._plans.values()
+        assert isinstance(plan, NativeCalls) == (uses >= 3)
 
 
 def test_one_array_as_two_operands(ops: NumbaOps) -> None:
