@@ -2,9 +2,10 @@
 
     C (r, W) (+)= A (r, runs W) B (runs W, W)        A in a block (runs, R, W), r <= R; rows of B and of C W apart
 
-Rows that may lie anywhere take a register each for their addresses, and 12 of them beside what the loop needs itself
-are more than the 15 there are, so that some come from the stack in every step. In a block they lie a constant apart and
-one register serves them all. With AVX-512 (12 rows) a step takes 6 to 11 % less time out of the first two caches.
+Rows that may lie anywhere need a table of where they begin, and a register each for their addresses. In a block they
+lie a constant apart: no table, and one register serves them all. This tile fits the registers either way; the one that
+makes V beside its multiply-adds (`winograd_tile`) needs more, and with AVX-512, whose tiles have 12 rows, it took 5 to 7
+addresses from the stack in every step.
 """
 
 from collections.abc import Callable

@@ -105,7 +105,7 @@ def joined(calls: Sequence[Call]) -> list[Call]:
 
 def _check(status: int) -> None:
     if status:
-        raise KernelFailedError("a kernel has failed; without capture, and in a first call, Numba says how")
+        raise KernelFailedError("a kernel has failed: a first call of it, or a step without capture, says how")
 
 
 _one_at_a_time = threading.Lock()
