@@ -4,7 +4,7 @@
 
 Rows that may lie anywhere need a table of where they begin, and a register each for their addresses. In a block they
 lie a constant apart: no table, and one register serves them all. This tile fits the registers either way; the one that
-makes V beside its multiply-adds (`winograd_tile`) needs more, and with AVX-512, whose tiles have 12 rows, it took 5 to 7
+makes V beside its multiply-adds (`winograd_tile`) needs more, and with AVX-512, with its 12 rows, it took 5 to 7
 addresses from the stack in every step.
 """
 
