@@ -48,6 +48,9 @@ def is_kernel(function: object) -> bool:
 class KernelFailedError(RuntimeError):
     """A kernel has raised an exception, such as for want of memory; which one is lost on the way."""
 
+    def __init__(self) -> None:
+        super().__init__("a kernel has failed: a first call of it, or a step without capture, says how")
+
 
 class NativeCalls:
     """Calls of kernels, one after the other.
@@ -87,11 +90,13 @@ class NativeCalls:
         """
         if self._operands:
             raise TypeError(f"expected {self._operands} operands: use launch")
-        _check(self._function(*[None] * MOST_OPERANDS))
+        if self._function(*[None] * MOST_OPERANDS):
+            raise KernelFailedError
 
-    def launch(self, operands: list[Array]) -> None:
-        """Make the calls with these operands; raises as `()`."""
-        _check(_launch(self._address, *operands, *operands[-1:] * (MOST_OPERANDS - len(operands))))
+    def launch(self, operands: tuple[Array, ...]) -> None:
+        """Make the calls with these operands, C-contiguous, of any shape; raises as `()`."""
+        if _launch(self._address, *operands, *operands[-1:] * (MOST_OPERANDS - self._operands)):
+            raise KernelFailedError
 
 
 def joined(calls: Sequence[Call]) -> list[Call]:
@@ -101,11 +106,6 @@ def joined(calls: Sequence[Call]) -> list[Call]:
         neighbours = list(group)
         result += [(NativeCalls(neighbours), ())] if of_kernels else neighbours
     return result
-
-
-def _check(status: int) -> None:
-    if status:
-        raise KernelFailedError("a kernel has failed: a first call of it, or a step without capture, says how")
 
 
 _one_at_a_time = threading.Lock()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...types import Array
-from ..calls import Call, recorded
+from ..calls import Call, recorded, recording
 from ..native import NativeCalls, is_kernel
 
 MOST_PLANS = 1024
@@ -65,22 +65,26 @@ class Plans:
     ) -> None:
         """work(*operands, *options), or what it launched when the key was the same, with these operands.
 
+        The key holds all that the launches depend on but the operands' addresses and contents. While the thread
+        records, `work` is called: the calls that it makes are what is asked for.
+
         `work` only calls kernels, on scratch memory and on C-contiguous operands, `flat` and as a whole. Where an
         operand is there in part, or two are the same array, it is called each time.
         """
         plan = self._plans.get(key)
-        if plan is None:
+        if recording():
+            work(*operands, *options)
+        elif isinstance(plan, NativeCalls):
+            plan.launch(operands)
+        elif plan is None:
             self._first(key, work, operands, options)
-            return
-        given = [operand.ravel() for operand in operands]
-        if isinstance(plan, _Recorded):
+        else:
+            given = [operand.ravel() for operand in operands]
             calls = plan.with_operands(given)
-            if plan.uses != OFTEN or not all(is_kernel(function) for function, _ in calls):
-                for function, arguments in calls:
-                    function(*arguments)
-                return
-            plan = self._plans[key] = NativeCalls(calls, given)
-        plan.launch(given)
+            if plan.uses == OFTEN and all(is_kernel(function) for function, _ in calls):
+                self._plans[key] = NativeCalls(calls, given)
+            for function, arguments in calls:
+                function(*arguments)
 
     def _first(
         self, key: Hashable, work: Callable[..., None], operands: tuple[Array, ...], options: tuple[Hashable, ...]

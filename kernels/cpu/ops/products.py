@@ -13,7 +13,6 @@ from ...geometry import four_pads, pair
 from ...types import Array, Pads, Pair, Shape
 from .. import elementwise, gemm, gemv, kn2row, thin, winograd_plan
 from ..activations import encode
-from ..calls import recording
 from ..epilogue import fused, fuses
 from ..ladder.conv import FORWARD
 from ..ladder.matmul import PRODUCTS
@@ -72,13 +71,10 @@ class NumbaProducts(ProductOps):
         if self.matmul_rung in PRODUCTS:
             rungs.matmul(self, self.matmul_rung, a, b, bias, act, trans_a, trans_b, y, accumulate)
             self._unfused(act, y)
-        elif y.shape[1] == 1:  # takes no scratch memory: soon called, in less time than a plan is found
-            m, k = a.shape[::-1] if trans_a else a.shape
-            shift = flat_or_none(bias, y)
-            gemv.matvec(flat(a), m, k, trans_a, flat(b), shift, fused(act), accumulate, flat(y))
-            self._unfused(act, y)
-        else:
-            self._planned(self._run_matmul, (a, b, flat_or_none(bias, y), y), act, trans_a, trans_b, accumulate)
+            return
+        operands, options = (a, b, flat_or_none(bias, y), y), (act, trans_a, trans_b, accumulate)
+        key = "matmul", self.workspace.position, a.shape, b.shape, bias is None, *options
+        self._plans.run(key, self._run_matmul, operands, options)
 
     def _run_matmul(
         self,
@@ -94,7 +90,9 @@ class NumbaProducts(ProductOps):
         (m, n), k = y.shape, a.shape[0] if trans_a else a.shape[1]
         slope, operands = fused(act), (flat(a), flat(b), bias, flat(y))
         with self.scratch():
-            if thin.wins(n, trans_a, self.dtype):
+            if n == 1:
+                gemv.matvec(operands[0], m, k, trans_a, *operands[1:3], slope, accumulate, operands[3])
+            elif thin.wins(n, trans_a, self.dtype):
                 buffers = for_each_thread(self, thin.scratch_size(n, k, self.dtype))
                 tables = for_each_thread(self, THIN_ROWS, np.int64)
                 thin.matmul(m, n, k, b.shape[1], trans_b, accumulate, slope, buffers, tables, *operands)
@@ -119,7 +117,7 @@ class NumbaProducts(ProductOps):
             rungs.conv2d(self, self.convolution, x, w, stride, pads, bias, act, y)
             self._unfused(act, y)
             return
-        self._planned(self._run_conv2d, (x, w, flat_or_none(bias, y), y), stride, pads, act)
+        self._convolve(self._run_conv2d, (x, w, flat_or_none(bias, y), y), (stride, pads, act))
 
     def _run_conv2d(
         self, x: Array, w: Array, bias: Array, y: Array, stride: Pair, pads: Pads, act: Activation | None
@@ -143,7 +141,7 @@ class NumbaProducts(ProductOps):
         dx: Array,
     ) -> None:
         """By Winograd's transforms or tap by tap where they win, else as an implicit product."""
-        self._planned(self._run_input_grad, (dy, w, flat_or_none(bias, dx), dx), stride, pads, act)
+        self._convolve(self._run_input_grad, (dy, w, flat_or_none(bias, dx), dx), (stride, pads, act))
 
     def _run_input_grad(
         self, dy: Array, w: Array, bias: Array, dx: Array, stride: Pair, pads: Pads, act: Activation | None
@@ -158,7 +156,7 @@ class NumbaProducts(ProductOps):
 
     def _conv2d_weight_grad(self, x: Array, dy: Array, stride: Pair, pads: Pads, dw: Array, accumulate: bool) -> None:
         """By Winograd's transforms or tap by tap where they win, else as an implicit product."""
-        self._planned(self._run_weight_grad, (x, dy, dw), stride, pads, accumulate)
+        self._convolve(self._run_weight_grad, (x, dy, dw), (stride, pads, accumulate))
 
     def _run_weight_grad(self, x: Array, dy: Array, dw: Array, stride: Pair, pads: Pads, accumulate: bool) -> None:
         with self.scratch():
@@ -168,12 +166,9 @@ class NumbaProducts(ProductOps):
             else:
                 fast.weight_grad(x, dy, dw, accumulate)
 
-    def _planned(self, work: Callable[..., None], operands: tuple[Array, ...], *options: Hashable) -> None:
+    def _convolve(self, work: Callable[..., None], operands: tuple[Array, ...], options: tuple[Hashable, ...]) -> None:
         """work(*operands, *options), or what it launched the last time with such operands."""
-        if recording():
-            work(*operands, *options)
-            return
-        key = (work.__name__, self.convolution, self.workspace.position, *options, *map(_SHAPE, operands))
+        key = work.__name__, self.convolution, self.workspace.position, options, *map(_SHAPE, operands)
         self._plans.run(key, work, operands, options)
 
     def _fast(

@@ -71,7 +71,7 @@ def test_operands_are_those_that_are_given() -> None:
     scale, add = kernel_of(lambda: scale_shift(x, 2.0, 1.0, y)), kernel_of(lambda: axpy(1.0, x, y))
     native = NativeCalls([(scale, (x, 2.0, 1.0, y)), (add, (10.0, x, y)), (add, (1.0, x, kept))], operands=(x, y))
     other_x, other_y = row(4, 5, 6), row(7, 7, 7)
-    native.launch([other_x, other_y])
+    native.launch((other_x, other_y))
     np.testing.assert_array_equal(other_y, 12 * other_x + 1)
     np.testing.assert_array_equal(kept, other_x)
     np.testing.assert_array_equal(y, 0)
@@ -102,7 +102,7 @@ def test_a_kernel_that_fails_ends_the_calls() -> None:
         NativeCalls(calls)()
     np.testing.assert_array_equal(x, [2, 0])
     with pytest.raises(KernelFailedError, match="a kernel has failed"):
-        NativeCalls([(calls[1][0], (1, x))], operands=[x]).launch([x])
+        NativeCalls([(calls[1][0], (1, x))], operands=[x]).launch((x,))
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the process's memory from /proc")
