@@ -20,9 +20,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..types import Array
+from .emitter import Emitter
 from .microkernel import SHORT_ROWS, TILE_BYTES, TILE_ROWS, TILE_VECTORS, Tile
 from .microkernel_twins import rows_twin
-from .vector import Emitter
 
 _INT64 = ir.IntType(64)
 

@@ -22,8 +22,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..types import Array
+from .emitter import Emitter
 from .microkernel import TILE_BYTES, TILE_ROWS, TILE_VECTORS, Tile
-from .vector import Emitter
 
 DIRECT_ROWS = min(TILE_ROWS, 9)
 """Rows of a tile, R. Each has an address of its own, and the loop needs six more of the 15 general registers of x86.
@@ -72,7 +72,7 @@ class PixelTile(Tile):
         whole = builder.icmp_signed(">=", columns, _INT64(TILE_VECTORS * emit.lanes))
         with builder.if_else(whole) as (all_, some):
             with all_:
-                self._store(lambda value, _: value)
+                self._store(lambda value, *_: value)
             with some:
                 self._write_singly(columns)
 

@@ -3,49 +3,30 @@
     y (M,) = A (M, K) b (K,)       a dot product for each row, in parallel over rows
     y (M,) = A^T b, A (K, M)       rows of A added with weights b, in parallel over blocks of columns
 
-Nothing is used twice, so there is nothing to pack: the floor is reading A once, four rows at a time, which the cache
+Nothing is used twice, so there is nothing to pack: the floor is reading A once, some rows at a time, which the cache
 delivers side by side. A micro-tile would compute W columns for the one that there is.
 """
 
 from ..types import Array
+from .dot_tile import DOT_ROWS, multiply_dots
 from .epilogue import finish
 from .fork import fork
-from .jit import REASSOCIATE, kernel, parallel_kernel
+from .jit import kernel, parallel_kernel
 
 NUMBERS_PER_ITEM = 1 << 14
-"""Numbers of A that a work item reads, about, in whole fours of rows: some two microseconds. Less is not worth a
+"""Numbers of A that a work item reads, about, in whole tiles of rows: some two microseconds. Less is not worth a
 thread's waking up."""
 
 COLUMNS = 256
 """Columns of A^T that a work item takes at least: a kilobyte of each row."""
 
 
-@kernel(fastmath=REASSOCIATE)
+@kernel
 def _dot_rows(
     item: int, rows: int, a: Array, m: int, k: int, b: Array, bias: Array, slope: float, add: bool, y: Array
 ) -> None:
-    first, end, zero = item * rows, min(m, (item + 1) * rows), y.dtype.type(0)
-    fours = first + (end - first) // 4 * 4
-    for i in range(first, fours, 4):
-        row0, row1, row2, row3 = a[i * k :], a[(i + 1) * k :], a[(i + 2) * k :], a[(i + 3) * k :]
-        total0, total1, total2, total3 = zero, zero, zero, zero
-        for p in range(k):
-            total0 += row0[p] * b[p]
-            total1 += row1[p] * b[p]
-            total2 += row2[p] * b[p]
-            total3 += row3[p] * b[p]
-        four = y[i : i + 4]
-        if not add:
-            four[:] = zero
-        four[0] += total0
-        four[1] += total1
-        four[2] += total2
-        four[3] += total3
-    for i in range(fours, end):
-        row, total = a[i * k : (i + 1) * k], zero
-        for p in range(k):
-            total += row[p] * b[p]
-        y[i] = y[i] + total if add else total
+    first, end = item * rows, min(m, (item + 1) * rows)
+    multiply_dots(end - first, 1, k, a, first * k, k, b, 0, k, y, first, 1, add)
     if bias.size or slope != 1:
         for i in range(first, end):
             finish(y, i, 1, bias, 0, slope)
@@ -75,9 +56,11 @@ def _add_rows(
 
 
 @parallel_kernel
-def matvec(a: Array, m: int, k: int, trans_a: bool, b: Array, bias: Array, slope: float, add: bool, y: Array) -> None:
-    """y (M,) (+)= f(op(a) b + bias (1,) or empty), everything flat."""
-    arguments, lines = (a, m, k, b, bias, slope, add, y), (NUMBERS_PER_ITEM // max(k, 1) + 4) // 4 * 4
+def matvec(a: Array, trans_a: bool, b: Array, bias: Array, slope: float, add: bool, y: Array) -> None:
+    """y (M, 1) (+)= f(op(a) b (K, 1) + bias (1,) or empty)."""
+    m, k = (a.shape[1], a.shape[0]) if trans_a else a.shape
+    arguments = a.ravel(), m, k, b.ravel(), bias, slope, add, y.ravel()
+    lines = (NUMBERS_PER_ITEM // max(k, 1) + DOT_ROWS) // DOT_ROWS * DOT_ROWS
     if trans_a:
         columns = max(COLUMNS, lines)
         fork(_add_rows, (m + columns - 1) // columns, (columns, *arguments))

@@ -34,10 +34,10 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..types import Array
+from .emitter import Emitter
 from .jit import kernel
 from .microkernel_twins import rows_twin, tile_twin, write_twin
 from .target import TARGET
-from .vector import Emitter
 
 TILE_ROWS = TARGET.tile_rows
 TILE_VECTORS = TARGET.tile_vectors
@@ -96,26 +96,31 @@ class Tile:
 
     def add_outer(self, a: list[ir.Value], row_of_b: list[ir.Value]) -> None:
         """Add the product of R numbers of A, given by address, and W of B in registers."""
-        emit, builder = self.emit, self.emit.builder
         for address, slots in zip(a, self.slots, strict=True):
-            value = emit.broadcast(builder.load(address))
-            for slot, vector in zip(slots, row_of_b, strict=True):
-                builder.store(emit.multiply_add(value, vector, builder.load(slot)), slot)
+            self.add_products(self.emit.broadcast(self.emit.builder.load(address)), row_of_b, slots)
 
-    def write(self, accumulate: ir.Value) -> None:
-        """C = tile, or C += tile where `accumulate`."""
+    def add_products(self, value: ir.Value, vectors: list[ir.Value], slots: list[ir.Value]) -> None:
+        """Add a vector times others, lane by lane, to a row of accumulators."""
+        builder = self.emit.builder
+        for slot, vector in zip(slots, vectors, strict=True):
+            builder.store(self.emit.multiply_add(value, vector, builder.load(slot)), slot)
+
+    def write(self, accumulate: ir.Value, mask: ir.Value | None = None) -> None:
+        """C = tile, or C += tile where `accumulate`; of the last vectors the lanes of the mask alone."""
         emit, builder = self.emit, self.emit.builder
         with builder.if_else(accumulate) as (add, overwrite):
             with add:
-                self._store(lambda value, address: builder.fadd(emit.load(address), value))
+                self._store(lambda value, address, lanes: builder.fadd(emit.load(address, lanes), value), mask)
             with overwrite:
-                self._store(lambda value, _: value)
+                self._store(lambda value, *_: value, mask)
 
-    def _store(self, combine: Callable[[ir.Value, ir.Value], ir.Value]) -> None:
+    def _store(
+        self, combine: Callable[[ir.Value, ir.Value, ir.Value | None], ir.Value], mask: ir.Value | None = None
+    ) -> None:
         for row, slots in zip(self.rows, self.slots, strict=True):
             for v, slot in enumerate(slots):
-                address = self.emit.offset(row, v * self.emit.lanes)
-                self.emit.store(combine(self.emit.builder.load(slot), address), address)
+                address, lanes = self.emit.offset(row, v * self.emit.lanes), mask if v == self.vectors - 1 else None
+                self.emit.store(combine(self.emit.builder.load(slot), address, lanes), address, lanes)
 
 
 def panels_product(tile_rows: int) -> tuple[Any, Callable[..., None]]:

@@ -19,9 +19,10 @@ from numba import types
 from numba.extending import intrinsic
 
 from ..types import Array
+from .emitter import Emitter
 from .microkernel import TILE_BYTES, TILE_ROWS, TILE_VECTORS, Tile
 from .microkernel_twins import tile_twin, write_twin
-from .vector import CACHE_LINE, Emitter
+from .vector import CACHE_LINE
 
 ROWS_AHEAD = 64
 """How many rows before it needs them `multiply_and_pack` asks for rows of B: those that are late would stop its

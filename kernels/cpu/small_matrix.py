@@ -18,9 +18,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..types import Array
+from .emitter import Emitter
 from .jit import kernel
 from .target import TARGET
-from .vector import Emitter
 
 MOST_INPUTS = 8
 """Columns that a matrix may have, and numbers from one of its rows to the next."""

@@ -24,9 +24,9 @@ from numba.extending import intrinsic
 
 from ..types import Array
 from .block_tile import block_twin, rows_of_block, run_length
+from .emitter import Emitter
 from .microkernel import TILE_BYTES, TILE_ROWS, TILE_VECTORS, Tile
 from .target import TARGET
-from .vector import Emitter
 from .winograd_plan import MOST_TAPS
 
 MADE_AHEAD = TARGET.registers >= (TILE_ROWS + 2) * TILE_VECTORS + 3

@@ -9,8 +9,8 @@ from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from kernels.cpu.emitter import Emitter
 from kernels.cpu.target import TARGET
-from kernels.cpu.vector import Emitter
 from kernels.types import Array
 
 CHAINS = TARGET.registers - 4

@@ -11,12 +11,12 @@ from ...choice import Choice
 from ...contract.products import ProductOps
 from ...geometry import four_pads, pair
 from ...types import Array, Pads, Pair, Shape
-from .. import elementwise, gemm, gemv, kn2row, thin, winograd_plan
+from .. import elementwise, gemm, gemv, kn2row, unpacked, winograd_plan
 from ..activations import encode
 from ..epilogue import fused, fuses
 from ..ladder.conv import FORWARD
 from ..ladder.matmul import PRODUCTS
-from ..microkernel import THIN_ROWS, TILE_BYTES
+from ..microkernel import TILE_BYTES
 from . import implicit, rungs
 from .flat import flat, flat_or_none
 from .kn2row import Kn2row
@@ -71,10 +71,13 @@ class NumbaProducts(ProductOps):
         if self.matmul_rung in PRODUCTS:
             rungs.matmul(self, self.matmul_rung, a, b, bias, act, trans_a, trans_b, y, accumulate)
             self._unfused(act, y)
-            return
-        operands, options = (a, b, flat_or_none(bias, y), y), (act, trans_a, trans_b, accumulate)
-        key = "matmul", self.workspace.position, a.shape, b.shape, bias is None, *options
-        self._plans.run(key, self._run_matmul, operands, options)
+        elif y.shape[1] == 1:  # takes no scratch memory: soon called, in less time than a plan is found
+            gemv.matvec(a, trans_a, b, flat_or_none(bias, y), fused(act), accumulate, y)
+            self._unfused(act, y)
+        else:
+            operands, options = (a, b, flat_or_none(bias, y), y), (act, trans_a, trans_b, accumulate)
+            key = "matmul", self.workspace.position, a.shape, b.shape, bias is None, *options
+            self._plans.run(key, self._run_matmul, operands, options)
 
     def _run_matmul(
         self,
@@ -89,15 +92,12 @@ class NumbaProducts(ProductOps):
     ) -> None:
         (m, n), k = y.shape, a.shape[0] if trans_a else a.shape[1]
         slope, operands = fused(act), (flat(a), flat(b), bias, flat(y))
+        product = m, n, k, a.shape[1], b.shape[1], trans_a, trans_b, accumulate, slope
         with self.scratch():
-            if n == 1:
-                gemv.matvec(operands[0], m, k, trans_a, *operands[1:3], slope, accumulate, operands[3])
-            elif thin.wins(n, trans_a, self.dtype):
-                buffers = for_each_thread(self, thin.scratch_size(n, k, self.dtype))
-                tables = for_each_thread(self, THIN_ROWS, np.int64)
-                thin.matmul(m, n, k, b.shape[1], trans_b, accumulate, slope, buffers, tables, *operands)
+            if unpacked.wins(n, k, trans_a, trans_b, self.dtype):
+                edges = for_each_thread(self, unpacked.scratch_size(self.dtype))
+                unpacked.matmul(*product, edges, *operands)
             else:
-                product = m, n, k, a.shape[1], b.shape[1], trans_a, trans_b, accumulate, slope
                 panels, buffer = gemm.scratch_sizes(m, k, self.dtype)
                 gemm.matmul(*product, self.empty((panels,)), for_each_thread(self, buffer), *operands)
         self._unfused(act, y)

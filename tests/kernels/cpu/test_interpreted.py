@@ -13,9 +13,10 @@ def test_products():
 
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="this is that run")
-def test_thin_products():
-    """Their tile reads a part of each row of a panel."""
-    rerun.assert_passes("test_thin.py", "-k", "float32", NUMBA_DISABLE_JIT="1")
+def test_products_of_unpacked_operands():
+    """Their tiles are cut at the last column, and some of their rows of B are copies."""
+    chosen = "float32 and not items"
+    rerun.assert_passes("test_unpacked.py", "-k", chosen, NUMBA_DISABLE_JIT="1")
 
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="this is that run")

@@ -6,9 +6,11 @@ import numba
 import numpy as np
 import pytest
 
-from kernels.cpu import block_tile, microkernel, packing_tile, winograd_tile
+from kernels.cpu import block_tile, dot_tile, microkernel, packing_tile, unpacked_tile, winograd_tile
+from kernels.cpu.dot_tile import DOT_COLUMNS, DOT_ROWS
 from kernels.cpu.microkernel import SHORT_ROWS, THIN_ROWS, TILE_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.cpu.target import TARGET
+from kernels.cpu.unpacked_tile import UNPACKED_ROWS, UNPACKED_VECTORS
 from kernels.cpu.winograd_plan import MOST_TAPS
 
 START, GAP = 5, 3
@@ -183,3 +185,64 @@ def test_multiply_and_transform(dtype: np.dtype, taps: int, runs: int):
         np.testing.assert_array_equal(panel[START : START + k * width], expected)
         assert np.isfinite(panel).sum() == k * width
         panel.fill(np.nan)
+
+
+@numba.njit
+def multiply_unpacked(
+    rows, columns, k, rest, a, a_start, row_stride, step, b, b_start, ldb, edge, c, c_start, ldc, add
+):
+    unpacked_tile.multiply_unpacked(
+        rows, columns, k, rest, a, a_start, row_stride, step, b, b_start, ldb, edge, c, c_start, ldc, add
+    )
+
+
+@numba.njit
+def multiply_dots(rows, columns, k, a, a_start, lda, b, b_start, ldb, c, c_start, ldc, add):
+    dot_tile.multiply_dots(rows, columns, k, a, a_start, lda, b, b_start, ldb, c, c_start, ldc, add)
+
+
+def columns_of(dtype: np.dtype) -> list[int]:
+    """1, and around each number of whole vectors."""
+    lanes = TARGET.vector_bytes // dtype.itemsize
+    near = {vectors * lanes + d for vectors in range(1, UNPACKED_VECTORS + 1) for d in (-1, 0, 1)}
+    return sorted(n for n in near | {1} if 1 <= n <= UNPACKED_VECTORS * lanes)
+
+
+def assert_same_rows(
+    own: Callable[..., None], twin: Callable[..., None], dtype: np.dtype, rows: int, columns: int, *operands: object
+) -> None:
+    """Both on the same C (rows, columns), overwritten and added to; what lies around it stays NaN."""
+    for ldc in (columns, columns + GAP):
+        for add in (False, True):
+            c = lines(rows, columns if add else 0, ldc, dtype)
+            expected = c.copy()
+            own(rows, columns, *operands, c, START, ldc, add)
+            twin(rows, columns, *operands, expected, START, ldc, add)
+            np.testing.assert_array_equal(c, expected)
+            assert np.isfinite(c).sum() == rows * columns
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("k", [0, 1, 3, 8, 19])
+@pytest.mark.parametrize("rest", [0, 1, 5])
+def test_multiply_unpacked(dtype: np.dtype, k: int, rest: int, transposed: bool):
+    """A by rows or by columns; in B's last rows a whole vector has room, and none where they lie in the edge."""
+    lanes, depth = TARGET.vector_bytes // dtype.itemsize, k + rest
+    for rows in (1, UNPACKED_ROWS - 1, UNPACKED_ROWS, 2 * UNPACKED_ROWS + 1):
+        count, length = (depth, rows) if transposed else (rows, depth)
+        a = lines(count, length, length + GAP, dtype)
+        row_stride, step = (1, length + GAP) if transposed else (length + GAP, 1)
+        for columns in columns_of(dtype):
+            width = -(-columns // lanes) * lanes
+            b, edge = lines(k, columns, width + GAP, dtype), lines(rest, columns, width, dtype)[START:]
+            operands = k, rest, a, START, row_stride, step, b, START, width + GAP, edge
+            assert_same_rows(multiply_unpacked, unpacked_tile.multiply_unpacked_twin, dtype, rows, columns, *operands)
+
+
+@pytest.mark.parametrize("k", [0, 1, 3, 4, 7, 8, 16, 33])
+def test_multiply_dots(dtype: np.dtype, k: int):
+    for rows in (1, DOT_ROWS - 1, DOT_ROWS, 2 * DOT_ROWS + 1):
+        for columns in range(1, 2 * DOT_COLUMNS + 1):
+            a, b = lines(rows, k, k + GAP, dtype), lines(columns, k, k + 2 * GAP, dtype)
+            operands = k, a, START, k + GAP, b, START, k + 2 * GAP
+            assert_same_rows(multiply_dots, dot_tile.multiply_dots_twin, dtype, rows, columns, *operands)

@@ -30,11 +30,21 @@ import numba
 from numba import types
 from kernels.cpu import direct_tile
 from kernels.cpu.block_tile import multiply_block
+from kernels.cpu.dot_tile import DOT_COLUMNS, DOT_ROWS, multiply_dots
 from kernels.cpu.microkernel import THIN_ROWS, multiply_thin_rows, multiply_tile
 from kernels.cpu.packing_tile import multiply_and_pack
 from kernels.cpu.target import TARGET
+from kernels.cpu.unpacked_tile import UNPACKED_ROWS, UNPACKED_VECTORS, multiply_unpacked
 from kernels.cpu.winograd_plan import MOST_TAPS
 from kernels.cpu.winograd_tile import multiply_and_transform
+
+@numba.njit(fastmath={"nsz"})
+def unpacked(rows, columns, k, rest, a, row_stride, step, b, ldb, edge, c, ldc, add):
+    multiply_unpacked(rows, columns, k, rest, a, 0, row_stride, step, b, 0, ldb, edge, c, 0, ldc, add)
+
+@numba.njit(fastmath={"nsz"})
+def dots(rows, columns, k, a, lda, b, ldb, c, ldc, add):
+    multiply_dots(rows, columns, k, a, 0, lda, b, 0, ldb, c, 0, ldc, add)
 
 @numba.njit(fastmath={"nsz"})
 def transform(taps, factors, source, stride, panel, runs, a, c, add):
@@ -93,6 +103,13 @@ for number in types.float32, types.float64:
         signature = types.void(i, array, rows, rows, array, array, types.float64, array, rows, i)
         taps.compile(signature)
         codes.append(([direct_tile.DIRECT_ROWS * TARGET.tile_vectors], taps.inspect_asm(signature.args)))
+        signature = types.void(i, i, i, i, array, i, i, array, i, array, array, i, types.boolean)
+        unpacked.compile(signature)
+        tiles = [UNPACKED_ROWS * vectors for vectors in range(1, UNPACKED_VECTORS + 1)]
+        codes.append((tiles, unpacked.inspect_asm(signature.args)))
+        signature = types.void(i, i, i, array, i, array, i, array, i, types.boolean)
+        dots.compile(signature)
+        codes.append(([DOT_ROWS * columns for columns in range(1, DOT_COLUMNS + 1)], dots.inspect_asm(signature.args)))
         for count, product in OUTER.items():
             signature = types.void(i, array, rows, rows, array, i, array, i, types.boolean)
             product.compile(signature)
@@ -145,7 +162,7 @@ def test_the_loop_of_the_micro_kernel_touches_no_stack(environment: dict[str, st
         products = [len(re.findall(r"vfmadd|mulp[sd]", block)) for block in turns]
         loops = {count: block for count, block in zip(products, turns, strict=True) if count >= min(steps)}
         for step in steps:
-            assert {step, 2 * step, 4 * step} & loops.keys()  # steps at once, and LLVM may unroll it
+            assert {step, 2 * step, 4 * step, 8 * step} & loops.keys()  # steps at once, and LLVM may unroll it
         for loop in loops.values():
             assert [line.strip() for line in loop.splitlines() if "(%rsp" in line and "mm" in line] == []
 
@@ -160,7 +177,7 @@ def test_products_are_exact_on_a_target_of_other_vectors():
         "microkernel",
         "packing",
         "gemm",
-        "thin",
+        "unpacked",
         "implicit_gemm",
         "weight_grad",
         "narrow",
