@@ -23,6 +23,10 @@ WARM_UP = 0.02
 FEWEST, MOST = 3, 200
 """Readings in a turn."""
 
+DISTURBED = 2.5
+"""A neighbour that takes the clock makes everything up to twice as slow. One that takes a core makes whatever waits for
+a thread on it ten times as slow, for seconds: that says nothing of what is measured."""
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -54,14 +58,22 @@ class Timing:
 
 
 def measure(runs: Sequence[Callable[[], object]], effort: Effort) -> list[Timing]:
-    """Time each of `runs`; round r begins with the r-th."""
+    """Time each of `runs`; round r begins with the r-th. Up to as many rounds again while one of them is `disturbed`."""
     rounds: list[list[list[float]]] = [[] for _ in runs]
-    for first in range(effort.rounds):
+    for first in range(2 * effort.rounds):
+        if first >= effort.rounds and not any(map(disturbed, rounds)):
+            break
         for i in range(len(runs)):
             own = (first + i) % len(runs)
             time.sleep(effort.rest)
             rounds[own].append(turn(runs[own], effort.seconds))
     return [summary(own) for own in rounds]
+
+
+def disturbed(rounds: Sequence[Sequence[float]]) -> bool:
+    """Whether half of the rounds took DISTURBED times as long as the best one."""
+    medians = [statistics.median(own) for own in rounds]
+    return statistics.median(medians) > DISTURBED * min(medians)
 
 
 def turn(run: Callable[[], object], seconds: float) -> list[float]:

@@ -43,6 +43,35 @@ def test_contenders_take_turns_and_each_is_first_once(clock: Clock) -> None:
     assert clock.log == a + b + b + a
 
 
+@pytest.mark.parametrize(
+    ("slow", "rounds", "median"),
+    [
+        (set(), 4, 1.0),
+        ({0}, 4, 1.0),
+        ({0, 1}, 5, 1.0),  # of five rounds two are the smaller part
+        ({1, 2, 3}, 7, 1.0),
+        ({0, 1, 2, 4, 5, 6, 7, 8}, 8, 10.0),  # no more than as many again
+    ],
+)
+def test_rounds_are_added_while_half_of_them_are_disturbed(
+    clock: Clock, slow: set[int], rounds: int, median: float
+) -> None:
+    turns, seconds = -1, 1.0
+
+    def run() -> None:
+        clock.now += seconds
+
+    def sleep(_: float) -> None:
+        nonlocal turns, seconds
+        turns += 1
+        seconds = 10.0 if turns in slow else 1.0
+
+    clock.sleep = sleep
+    timings = measure([run], Effort(rounds=4, seconds=0.0))
+    assert turns + 1 == rounds
+    assert (timings[0].readings, timings[0].median) == (rounds * FEWEST, median)
+
+
 @pytest.mark.parametrize("warming", [[9.0, 2.0], [WARM_UP / 2, WARM_UP / 4, WARM_UP / 8, WARM_UP / 4]])
 def test_calls_that_warm_up_are_not_counted(clock: Clock, warming: list[float]) -> None:
     """Two at least, and as many as it takes to fill WARM_UP seconds."""

@@ -72,8 +72,10 @@ class NumbaProducts(ProductOps):
             rungs.matmul(self, self.matmul_rung, a, b, bias, act, trans_a, trans_b, y, accumulate)
             self._unfused(act, y)
         elif y.shape[1] == 1:  # takes no scratch memory: soon called, in less time than a plan is found
-            gemv.matvec(a, trans_a, b, flat_or_none(bias, y), fused(act), accumulate, y)
-            self._unfused(act, y)
+            slope = 1.0 if act is None else fused(act)
+            gemv.matvec(a, trans_a, b, flat_or_none(bias, y), slope, accumulate, y)
+            if act is not None:
+                self._unfused(act, y)
         else:
             operands, options = (a, b, flat_or_none(bias, y), y), (act, trans_a, trans_b, accumulate)
             key = "matmul", self.workspace.position, a.shape, b.shape, bias is None, *options
