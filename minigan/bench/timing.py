@@ -58,7 +58,7 @@ class Timing:
 
 
 def measure(runs: Sequence[Callable[[], object]], effort: Effort) -> list[Timing]:
-    """Time each of `runs`; round r begins with the r-th. Up to as many rounds again while one of them is `disturbed`."""
+    """Time each of `runs`; round r begins with the r-th. Up to as many rounds again, while one is `disturbed`."""
     rounds: list[list[list[float]]] = [[] for _ in runs]
     for first in range(2 * effort.rounds):
         if first >= effort.rounds and not any(map(disturbed, rounds)):
