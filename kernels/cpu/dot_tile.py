@@ -23,9 +23,10 @@ from ..types import Array
 from .emitter import Emitter
 from .microkernel import Tile
 from .microkernel_twins import write_twin
-from .target import TARGET
+from .unpacked_tile import UNPACKED_ROWS, UNPACKED_VECTORS
 
-DOT_ROWS, DOT_COLUMNS = (8, 3) if TARGET.registers >= 32 else (4, 3)
+DOT_ROWS, DOT_COLUMNS = UNPACKED_ROWS, UNPACKED_VECTORS
+"""As many accumulators as there, and for the same reasons."""
 
 _INT64 = ir.IntType(64)
 

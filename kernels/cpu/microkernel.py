@@ -241,7 +241,7 @@ def rows_product(tile_rows: int, vectors: int = TILE_VECTORS) -> tuple[Any, Call
 
 
 THIN_ROWS = 12
-"""Rows of a thin micro-tile, of one vector each, for few columns: a wide one would compute 16 or 32 for 8."""
+"""Rows of a thin micro-tile, of one vector each, for a last panel of few columns: a wide one computes 16 or 32."""
 
 _DEBUGGING = int(numba.config.DISABLE_JIT)
 multiply_panels, multiply_short_panels = (panels_product(rows)[_DEBUGGING] for rows in (TILE_ROWS, SHORT_ROWS))

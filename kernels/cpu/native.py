@@ -94,7 +94,7 @@ class NativeCalls:
             raise KernelFailedError
 
     def launch(self, operands: tuple[Array, ...]) -> None:
-        """Make the calls with these operands, C-contiguous, of any shape; raises as `()`."""
+        """Make the calls with as many operands as at first, C-contiguous, of any shape; raises as `()`."""
         if _launch(self._address, *operands, *operands[-1:] * (MOST_OPERANDS - self._operands)):
             raise KernelFailedError
 

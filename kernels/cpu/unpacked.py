@@ -35,7 +35,7 @@ from .vector import copy_run
 VECTOR_BYTES = TARGET.vector_bytes
 
 MOST_B_BYTES = 1 << 17
-"""Of a B that stays near a core although nothing brings it there in order."""
+"""Most bytes of a B of many columns: it stays near a core, in whatever order it is read."""
 
 PRODUCTS_PER_ITEM = 1 << 17
 """Multiply-adds in an item, about: some two microseconds. Fewer are not worth a thread's waking up."""
@@ -44,7 +44,7 @@ MOST_ITEMS = 16
 """Items of a larger product, about. More would mean more of what each takes besides, a quarter of a microsecond."""
 
 DEPTH_BYTES = 1 << 14
-"""Of the rows of B for a tile, or of a tile's rows of A for dot products, in a block of K: half of a first cache."""
+"""Bytes of a tile's part of B in a block of K, or for dot products of its rows of A: half of a first cache."""
 
 
 def wins(n: int, k: int, trans_a: bool, trans_b: bool, dtype: np.dtype) -> bool:
@@ -55,7 +55,7 @@ def wins(n: int, k: int, trans_a: bool, trans_b: bool, dtype: np.dtype) -> bool:
 
 
 def scratch_size(dtype: np.dtype) -> int:
-    """Numbers of scratch for each thread: the last rows of B, whose vectors reach less than a vector beyond it."""
+    """Numbers of scratch for each thread: a tile's width of the rows of B that reach beyond it, fewer than lanes."""
     return VECTOR_BYTES // dtype.itemsize * UNPACKED_BYTES // dtype.itemsize
 
 

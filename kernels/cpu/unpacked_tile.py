@@ -27,7 +27,8 @@ from .target import TARGET
 
 UNPACKED_ROWS, UNPACKED_VECTORS = (8, 3) if TARGET.registers >= 32 else (4, 3)
 """Most rows and vectors of a tile. Wider than packed ones, with fewer rows: each of these needs a register for its
-distance; and a power of two, as batches are, so that rows are rarely left over and taken one by one."""
+distance; and a power of two, as batches are, so that rows are rarely left over and taken one by one. Without fused
+multiply-adds the smaller tile keeps one accumulator of twelve on the stack."""
 
 UNPACKED_BYTES = TARGET.vector_bytes * UNPACKED_VECTORS
 """Of a row of a tile, at most."""

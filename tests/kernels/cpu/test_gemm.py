@@ -36,7 +36,7 @@ def ops(dtype: np.dtype, monkeypatch: pytest.MonkeyPatch) -> NumbaOps:
 
 
 def check(ops: NumbaOps, m: int, n: int, k: int, trans_a: bool = False, trans_b: bool = False) -> None:
-    """Into the middle of NaNs, of which none may change: with bias and ReLU, then once more added to that."""
+    """Into the middle of NaNs, of which none may change: with bias, with ReLU, with both, and added to that."""
     numbers = Integers(ops.dtype, seed=0)
     a, b, bias = numbers(m, k), numbers(k, n), numbers(n)
     stored = {
@@ -48,10 +48,14 @@ def check(ops: NumbaOps, m: int, n: int, k: int, trans_a: bool = False, trans_b:
     around = np.full(m * n + 2 * COLUMNS, np.nan, ops.dtype)
     out = around[COLUMNS : COLUMNS + m * n].reshape(m, n)
     whole = (a.astype(np.float64) @ b.astype(np.float64)).astype(ops.dtype)
-    ops.begin_step(0)
-    ops.matmul(**stored, bias=bias, activation=activation("relu"), out=out)
-    expected = np.maximum(whole + bias, 0)
-    assert_exact(out, expected)
+    relu = activation("relu")
+    for shift, act in ((bias, None), (None, relu), (bias, relu)):
+        around.fill(np.nan)
+        ops.begin_step(0)
+        ops.matmul(**stored, bias=shift, activation=act, out=out)
+        shifted = whole if shift is None else whole + shift
+        expected = shifted if act is None else np.maximum(shifted, 0)
+        assert_exact(out, expected)
     ops.matmul(**stored, out=out, accumulate=True)
     assert_exact(out, expected + whole)
     assert np.isfinite(around).sum() == m * n
@@ -101,6 +105,8 @@ def test_a_single_column(ops: NumbaOps, trans_b: bool):
         for k in (0, 1, 3, 4, 90):
             check(ops, size, 1, k, trans_a=False, trans_b=trans_b)
             check(ops, size, 1, k, trans_a=True, trans_b=trans_b)
+    for trans_a in (False, True):  # a row is more than an item
+        check(ops, DOT_ROWS + 3, 1, gemv.NUMBERS_PER_ITEM + 1, trans_a, trans_b)
 
 
 @pytest.mark.parametrize("name", [None, *(name for name, formula in FORMULAS.items() if formula.keeps == "y")])

@@ -160,6 +160,8 @@ def test_each_option_and_shape_has_launches_of_its_own(ops: NumbaOps) -> None:
             expect_as_fresh(ops, lambda o, add=accumulate: o.matmul(a, b, out=c.copy(), accumulate=add))
         for k in (1, 5, 6):
             expect_as_fresh(ops, lambda o, k=k: o.matmul(a[:, :k].copy(), b[:k].copy()))
+        for m, n in ((2, 6), (6, 6), (2, 5), (6, 5)):  # of one place in the workspace
+            expect_as_fresh(ops, lambda o, m=m, n=n: o.matmul(a[:m].copy(), b[:, :n].copy(), out=c[:m, :n].copy()))
         for stride, pads in (((1, 1), (1, 1, 1, 1)), ((1, 1), (0, 2, 2, 0)), ((1, 1), (2, 0, 1, 1))):
             expect_as_fresh(ops, lambda o, s=stride, p=pads: o.conv2d(wide, w, s, p))
             expect_as_fresh(ops, lambda o, s=stride, p=pads: o.conv2d_input_grad(wide, w, s, p, (7, 7)))

@@ -2,6 +2,7 @@
 
 from itertools import product
 
+import numba
 import numpy as np
 import pytest
 from test_gemm import check
@@ -75,6 +76,22 @@ def test_what_is_not_finite_reaches_its_row_and_column_alone(ops: NumbaOps, tran
     expected[m - 1] = expected[:, 0] = bad
     stored_a, stored_b = np.ascontiguousarray(a.T) if trans_a else a, np.ascontiguousarray(b.T) if trans_b else b
     assert_exact(ops.matmul(stored_a, stored_b, trans_a=trans_a, trans_b=trans_b), expected)
+
+
+@pytest.mark.skipif(numba.get_num_threads() == 1, reason="has one thread")
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="runs on one thread")
+def test_each_thread_has_scratch_of_its_own(ops: NumbaOps, monkeypatch: pytest.MonkeyPatch):
+    """Which thread takes an item is up to the machine: sooner or later another one takes some, too."""
+    made = np.full((THREADS, unpacked.scratch_size(ops.dtype)), 77, ops.dtype)
+    monkeypatch.setattr(products, "for_each_thread", lambda *_: made)
+    numbers = Integers(ops.dtype, seed=0)
+    a, b = numbers(2003, 100), numbers(100, 7)
+    for _ in range(1000):
+        ops.matmul(a, b)
+        ops.begin_step(0)
+        if (made != 77).any(axis=1).sum() > 1:
+            return
+    pytest.fail("all threads wrote to the scratch memory of one")
 
 
 def test_scratch_is_as_large_as_what_is_written(ops: NumbaOps, monkeypatch: pytest.MonkeyPatch):
