@@ -1,5 +1,6 @@
 """The product of operands where they stand on whole numbers, in poisoned memory, at the edges of tiles and blocks."""
 
+import time
 from itertools import product
 
 import numba
@@ -86,7 +87,8 @@ def test_each_thread_has_scratch_of_its_own(ops: NumbaOps, monkeypatch: pytest.M
     monkeypatch.setattr(products, "for_each_thread", lambda *_: made)
     numbers = Integers(ops.dtype, seed=0)
     a, b = numbers(2003, 100), numbers(100, 7)
-    for _ in range(1000):
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
         ops.matmul(a, b)
         ops.begin_step(0)
         if (made != 77).any(axis=1).sum() > 1:
