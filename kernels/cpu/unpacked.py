@@ -1,10 +1,10 @@
 """Matrix product y (M, N) = f(op(a) (M, K) op(b) (K, N) + bias) of operands that stand where they are.
 
     in parallel over blocks of y, some rows by some columns
-        for each W columns                       W = UNPACKED_VECTORS vectors
+        for each W columns                        W = UNPACKED_VECTORS vectors
             for each block of K                   of DEPTH_BYTES at most
-                for each tile of rows            columns of B, or dot products with rows of a transposed B,
-                                                 from A and B in registers, and from there to y
+                for each tile of rows             columns of B, or dot products with rows of a transposed B,
+                                                  from A and B in registers, and from there to y
             bias and activation, while the rows of y are still near
 
 `gemm` copies both operands into panels, A's for all threads before the first product begins. That pays when panels are

@@ -87,13 +87,13 @@ def test_each_thread_has_scratch_of_its_own(ops: NumbaOps, monkeypatch: pytest.M
     monkeypatch.setattr(products, "for_each_thread", lambda *_: made)
     numbers = Integers(ops.dtype, seed=0)
     a, b = numbers(2003, 100), numbers(100, 7)
+    expected, written = (a.astype(np.float64) @ b).astype(ops.dtype), 0
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        ops.matmul(a, b)
+    while written < 2 and time.monotonic() < deadline:
         ops.begin_step(0)
-        if (made != 77).any(axis=1).sum() > 1:
-            return
-    pytest.fail("all threads wrote to the scratch memory of one")
+        assert_exact(ops.matmul(a, b), expected)
+        written = (made != 77).any(axis=1).sum()
+    assert written > 1, "all threads wrote to the scratch memory of one"
 
 
 def test_scratch_is_as_large_as_what_is_written(ops: NumbaOps, monkeypatch: pytest.MonkeyPatch):
